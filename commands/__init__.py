@@ -1,0 +1,1 @@
+"""The `thorax` command: what a person types."""

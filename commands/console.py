@@ -1,0 +1,57 @@
+"""How commands speak: one console, tables, progress bars, JSON for machines, and errors without a traceback."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+#: What a person reads goes to standard output; progress and errors to standard error.
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON for a machine, and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> None:
+    """Print a table; the columns named in `right` are aligned to the right, as figures are."""
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan")
+    aligned = set(right)
+    for column in columns:
+        grid.add_column(column, justify="right" if column in aligned else "left")
+    for row in rows:
+        grid.add_row(*(str(cell) for cell in row))
+    out.print(grid)
+
+
+class Advance(Protocol):
+    """Tell a progress bar that `step` more are done."""
+
+    def __call__(self, step: int = 1) -> None: ...
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """Show a progress bar on standard error with count, elapsed and remaining time; yield its advance function."""
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=not err.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+
+        def advance(step: int = 1) -> None:
+            bar.advance(task, step)
+
+        yield advance

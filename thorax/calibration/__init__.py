@@ -1,0 +1,1 @@
+"""Calibrators, operating points, conformal answers and out-of-distribution statistics."""

@@ -1,0 +1,1 @@
+"""Network architectures under one forward contract."""

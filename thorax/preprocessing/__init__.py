@@ -1,0 +1,1 @@
+"""Patient-safe splits and the image store."""

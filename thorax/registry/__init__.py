@@ -1,0 +1,1 @@
+"""The MLflow adapter: tracking and the model registry."""

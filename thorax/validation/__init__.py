@@ -1,0 +1,1 @@
+"""Validation of a dataset with Great Expectations (the one place that imports it)."""
