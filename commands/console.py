@@ -34,7 +34,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], rig
 class Advance(Protocol):
     """Tell a progress bar that `step` more are done."""
 
-    def __call__(self, step: int = 1) -> None: ...
+    def __call__(self, step: int = 1) -> None:
+        """Advance by `step`."""
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from thorax.errors import InputError
 from thorax.files import atomic_path
 
 #: Columns that every manifest has, before one column a finding.
-#: `age` is in years (NaN: unknown), `width` and `height` in pixels, `path` relative to the data root with forward slashes.
+#: `age` is in years (NaN: unknown), `width` and `height` in pixels,
+#: `path` relative to the data root with forward slashes.
 COLUMNS = (
     "image_id",
     "path",
