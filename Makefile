@@ -1,0 +1,99 @@
+# Thorax: every command of a developer's and a user's day. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The first of these that is Python 3.11 or 3.12 makes the environment; PYTHON=… names another.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+# Each test process has a core to itself; threads of numerical libraries would only fight over it.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z][a-z-]*:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  \033[36mmake %-14s\033[0m %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment, from the locked and hashed requirements
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Thorax needs Python 3.11 or 3.12. Install one, or run: make setup PYTHON=/path/to/python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: install it (on Debian: apt-get install python3-venv)."; rm -rf $(VENV); exit 1; }
+	@awk '/^uv==/{p=1} /^[a-z]/&&!/^uv==/{p=0} p' requirements.lock > $(VENV)/uv.txt
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@echo "Installing the locked packages (about 6 GB the first time) …"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: doctor
+doctor: ## Say what is missing on this machine, and how to mend it
+	@if test -x $(BIN)/thorax; then $(BIN)/thorax doctor; else \
+	test -n "$(PYTHON)" && echo "✓ Python: $(PYTHON)" || echo "✗ Python 3.11 or 3.12 is missing"; \
+	command -v git >/dev/null && echo "✓ git" || echo "✗ git is missing"; \
+	echo "✗ no environment yet: run make setup"; fi
+
+.PHONY: demo
+demo: setup ## From nothing to a served, watched model on synthetic radiographs, in minutes
+	@$(BIN)/thorax demo
+
+.PHONY: serve
+serve: setup ## Serve the champion, with its page
+	@$(BIN)/thorax serve
+
+.PHONY: mlflow
+mlflow: setup ## Open MLflow's pages on the project's runs and models
+	@$(BIN)/thorax models ui
+
+.PHONY: test
+test: setup ## Run every test
+	@$(TEST)
+
+.PHONY: test-fast
+test-fast: setup ## Run the tests that need no real tool and no training
+	@$(TEST) -m "not slow"
+
+.PHONY: lint
+lint: setup ## Check style, types, floors and security
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive thorax components pipelines serving commands
+
+.PHONY: format
+format: setup ## Put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## Measure preprocessing and training against plain loops
+	@$(BIN)/python -m commands.bench_train
+
+.PHONY: bench-data
+bench-data: setup ## Measure reading, checking and preprocessing of images
+	@$(BIN)/python -m commands.bench_data
+
+.PHONY: bench-trust
+bench-trust: setup ## Measure calibration, conformal answers, explanation and evaluation
+	@$(BIN)/python -m commands.bench_trust
+
+.PHONY: bench-serve
+bench-serve: setup ## Measure the service: throughput, latency, memory
+	@$(BIN)/python -m commands.bench_serve
+
+.PHONY: pictures
+pictures: setup ## Make the pictures of the documentation again
+	@$(BIN)/thorax data phantom-sheet --out docs/images
+
+.PHONY: lock
+lock: setup ## Resolve the requirements anew
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal \
+		--python-version 3.11 --generate-hashes --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Remove what the project made here (runs, caches, models), but not the data
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis

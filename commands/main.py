@@ -1,0 +1,55 @@
+"""The `thorax` command."""
+
+import sys
+
+import typer
+
+from commands import data, models, monitor, pipeline
+from commands.console import err, out
+from commands.serve import predict, serve
+from thorax import __version__
+from thorax.errors import ThoraxError
+
+app = typer.Typer(
+    name="thorax",
+    help="MLOps for multi-label diagnosis on chest radiographs. Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(data.app, name="data", help="Bring datasets in, version, check and draw them.")
+app.add_typer(pipeline.app, name="pipeline", help="Run the training pipeline.")
+app.add_typer(models.app, name="models", help="List, compare, promote and roll back models.")
+app.add_typer(monitor.app, name="monitor", help="Watch predictions for drift.")
+app.command()(predict)
+app.command()(serve)
+app.command()(monitor.retrain)
+app.command()(pipeline.demo)
+app.command()(pipeline.doctor)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def main() -> None:
+    """Run the command; a refusal is printed with what to do about it, and becomes the exit code."""
+    try:
+        app()
+    except ThoraxError as error:
+        from rich.markup import escape
+
+        err.print(f"[bold red]error:[/] {escape(error.message)}")
+        if error.mend:
+            err.print(f"[bold]→[/] {escape(error.mend)}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("\n[yellow]Interrupted.[/] What was finished is kept; run the same command to go on.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

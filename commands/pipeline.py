@@ -1,0 +1,90 @@
+"""`thorax pipeline`: run the training pipeline, or compile it for a cluster; and the demonstration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.console import err, out, print_json, table
+
+if TYPE_CHECKING:
+    from pipelines.run import Run
+    from thorax.settings import Settings
+
+app = typer.Typer(no_args_is_help=True)
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S train.epochs=5. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+
+
+@app.command()
+def run(
+    set_: Set = None,
+    reason: Annotated[str, typer.Option(help="Why this run is made; kept with the version.")] = "",
+    json: Json = False,
+) -> None:
+    """Train, calibrate, evaluate and register on this machine."""
+    from thorax.settings import load
+
+    finished = train(load(overrides=set_ or ()), reason)
+    if json:
+        print_json(finished.summary())
+    else:
+        show(finished)
+
+
+@app.command("compile")
+def compile_(
+    target: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("pipeline.yaml"), set_: Set = None
+) -> None:
+    """Write the pipeline as the one YAML that this machine and a cluster both run."""
+    from pipelines.compile import compile_training
+    from thorax.settings import load
+
+    err.print(f"Wrote {compile_training(load(overrides=set_ or ()), target)}")
+
+
+def train(settings: "Settings", reason: str) -> "Run":
+    """Run the pipeline, showing its progress, and leave metrics and plots where DVC looks for them."""
+    from commands.follow import following
+    from pipelines.reports import write_reports
+    from pipelines.run import run_training
+
+    with following() as follow:
+        finished = run_training(settings, reason, follow)
+    write_reports(settings, finished)
+    return finished
+
+
+def show(run: "Run") -> None:
+    """Print what a run gave, and what to do next."""
+    facts = run.facts
+    rows = [
+        (
+            ("★ " if name == facts["architecture"] else "  ") + name,
+            *(_interval(candidate[key]) for key in ("auroc", "auprc", "ece", "pointing_game")),
+        )
+        for name, candidate in facts["candidates"].items()
+    ]
+    title = "Test split, mean over findings" + (" — trained on SYNTHETIC phantoms" if facts["synthetic"] else "")
+    table(title, ("architecture", "AUROC", "AUPRC", "ECE", "pointing game"), rows)
+    out.print(f"[bold]Version {facts['version']}[/] of {facts['name']}: {', '.join(facts['aliases']) or 'no alias'}")
+    for gate in facts["gates"]:
+        sign = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
+        out.print(f"  gate {gate['name']}: {sign}, {gate['text']}", highlight=False)
+    skipped = f", {len(run.skipped)} steps unchanged and skipped" if run.skipped else ""
+    out.print(
+        f"{run.seconds:.1f} s in all, of which steps were at work {run.computed:.1f} s: "
+        f"orchestration took {run.overhead:.1%}{skipped}."
+    )
+    out.print(f"Report: {run.selection / 'report.html'}")
+    out.print("Next: [cyan]thorax serve[/], [cyan]thorax models list[/], [cyan]make mlflow[/]")
+
+
+def _interval(metric: dict[str, float] | None) -> str:
+    if metric is None:
+        return "–"
+    return f"{metric['value']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"

@@ -1,0 +1,27 @@
+"""Ingest: a dataset folder at a revision, in whatever layout it was published, becomes one manifest and one box table."""
+
+from kfp.dsl import Dataset, Output
+
+from components.base import component
+
+
+@component
+def ingest(root: str, revision: str, ingest_settings: str, dataset: Output[Dataset]) -> None:
+    """Read a dataset into the manifest.
+
+    Args:
+        root: the dataset's folder.
+        revision: DVC's digest of that folder; a new one means new work.
+        ingest_settings: the settings that this step reads, as JSON.
+        dataset: manifest.parquet, boxes.parquet and dataset.json.
+    """
+    from pathlib import Path
+
+    from thorax.datasets.ingest import ingest as read
+    from thorax.events import reporting
+    from thorax.steps import settings_of
+
+    with reporting("ingest") as report:
+        facts = read(settings_of(ingest_settings).data, Path(root), Path(dataset.path), revision)
+        dataset.metadata.update({"revision": revision, "digest": facts["manifest_digest"]})
+        report.say(f"{facts['images']:,} images of {facts['patients']:,} patients")

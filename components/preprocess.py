@@ -1,0 +1,43 @@
+"""Preprocess: patients are split, and every image becomes the array that a network reads."""
+
+from kfp.dsl import Artifact, Dataset, Input, Output
+
+from components.base import component
+
+
+@component
+def preprocess(
+    root: str,
+    dataset: Input[Dataset],
+    validation: Input[Artifact],
+    preprocess_settings: str,
+    store: Output[Dataset],
+) -> None:
+    """Build the image store.
+
+    Args:
+        root: the dataset's folder.
+        dataset: what ingest gave.
+        validation: what validate gave; nothing is built from data that did not pass.
+        preprocess_settings: the settings that this step reads, as JSON.
+        store: shards of uint8 images, a row an image, splits and targets.
+    """
+    from pathlib import Path
+
+    from thorax.events import reporting
+    from thorax.preprocessing import build_store
+    from thorax.steps import settings_of
+
+    with reporting("preprocess") as report:
+        settings = settings_of(preprocess_settings)
+        facts = build_store(
+            settings.data,
+            settings.split,
+            settings.preprocess,
+            Path(dataset.path),
+            Path(root),
+            Path(store.path),
+            report.advancer(0),
+        )
+        store.metadata.update({"count": facts["count"], "split": facts["split_digest"]})
+        report.say(f"{facts['count']:,} images of {facts['size']}×{facts['size']} px")

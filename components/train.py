@@ -1,0 +1,34 @@
+"""Train: one architecture learns on the image store; its outputs on every split are all that later steps need."""
+
+from kfp.dsl import Dataset, Input, Model, Output
+
+from components.base import component
+
+
+@component
+def train(store: Input[Dataset], architecture: str, train_settings: str, network: Output[Model]) -> None:
+    """Train one architecture; resumes where an interrupted run of the same work stopped.
+
+    Args:
+        store: what preprocess gave.
+        architecture: its name.
+        train_settings: the settings that this step reads, as JSON.
+        network: weights, ONNX graph, learning curves, and logits and features of every split.
+    """
+    from pathlib import Path
+
+    from thorax.events import reporting
+    from thorax.registry.live import live_run
+    from thorax.steps import key_of, settings_of
+    from thorax.training import train as fit
+
+    with reporting("train", architecture) as report:
+        settings = settings_of(train_settings)
+        key = key_of(architecture, train_settings, store.metadata)
+        checkpoints = settings.var / "checkpoints" / key
+        with live_run(settings, architecture, key, report) as tell:
+            facts = fit(
+                Path(store.path), architecture, settings.train, Path(network.path), checkpoints=checkpoints, report=tell
+            )
+            network.metadata.update({"architecture": architecture, "mlflow_run": tell.run_id})
+        report.say(f"validation AUROC {facts['validation_auroc']:.3f} at epoch {facts['best_epoch']}")

@@ -1,0 +1,63 @@
+"""Runs the compiled training pipeline on this machine, with Kubeflow's own local runner, in a process of its own.
+
+`python -m pipelines.local FOLDER` reads FOLDER/arguments.json, and writes FOLDER/pipeline.yaml and, at the end,
+FOLDER/outputs.json. Whoever started it follows FOLDER/events.jsonl; everything that is printed goes to FOLDER/log.txt.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from thorax.errors import ThoraxError
+from thorax.events import Reporter
+from thorax.files import read_json, write_json
+
+
+def main(folder: Path) -> int:
+    """Run the pipeline that FOLDER describes; return the exit code."""
+    order = read_json(folder / "arguments.json")
+    report = Reporter("pipeline")
+    try:
+        _run(folder, order)
+    except ThoraxError as error:
+        report.emit("error", message=error.message, mend=error.mend, kind=type(error).__name__, exit_code=error.exit_code)
+        return error.exit_code
+    except Exception as error:
+        # A step that failed has told why by itself; this names only what the runner saw.
+        report.emit("stopped", message=str(error).splitlines()[0] if str(error) else type(error).__name__)
+        return 1
+    return 0
+
+
+def _run(folder: Path, order: dict[str, object]) -> None:
+    from filelock import FileLock, Timeout
+    from kfp import components, local
+
+    from pipelines.compile import compile_training
+    from pipelines.training import Trained
+    from thorax.settings import Settings
+
+    settings = Settings.model_validate(order["settings"])
+    var = Path(str(order["var"]))
+    lock = FileLock(var / "pipeline.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ThoraxError(
+            f"Another pipeline run is under way in {var}.", "Wait for it to end, or stop it, and run again."
+        ) from error
+    with lock:
+        source = compile_training(settings, folder / "pipeline.yaml")
+        local.init(
+            local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(var / "steps"),
+            enable_caching=settings.pipeline.caching,
+            cache_root=str(var / "cache"),
+        )
+        run = components.load_component_from_file(str(source))(**order["arguments"])  # type: ignore[arg-type]
+        write_json(folder / "outputs.json", {name: run.outputs[name].path for name in Trained._fields})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,64 @@
+"""What a pipeline hands to its steps: for each, the settings it reads and a digest of the code it runs, and no more.
+
+A step is repeated when something it depends on has changed, and only then: changing the service's port retrains nothing.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from thorax.files import digest_json
+from thorax.provenance import code_digest
+from thorax.settings import Settings, parse
+
+#: A step, the sections of the settings that it reads, and the modules where its code begins.
+READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ingest": (("data",), ("thorax.datasets.ingest",)),
+    "validate": (("data", "validation", "split"), ("thorax.validation", "thorax.preprocessing.splits")),
+    "preprocess": (("data", "split", "preprocess"), ("thorax.preprocessing",)),
+    "train": (("train", "paths", "registry"), ("thorax.training",)),
+    "calibrate": (("calibration",), ("thorax.calibration",)),
+    "evaluate": (("evaluation",), ("thorax.evaluation",)),
+    "select": (("select",), ("thorax.evaluation",)),
+    "register": (("paths", "data", "evaluation", "registry", "train"), ("thorax.registry", "thorax.bundle")),
+}
+
+#: Settings that change where or when work is done, never its result.
+_IRRELEVANT = {
+    "data": {"root": None, "phantom": None},
+    "preprocess": {"workers": None},
+    "train": {"architectures": None},
+}
+
+
+def arguments(settings: Settings) -> dict[str, str]:
+    """Return the pipeline's arguments: `<step>_settings`, each a JSON text of sections and code digest."""
+    tree = settings.model_dump(mode="json")
+    tree["paths"]["var"] = str(settings.var)
+    tree["registry"]["tracking_uri"] = settings.tracking_uri
+    return {f"{step}_settings": _argument(tree, step) for step in READS}
+
+
+def _argument(tree: dict[str, Any], step: str) -> str:
+    sections, modules = READS[step]
+    kept = {name: _without(tree[name], _IRRELEVANT.get(name, {})) for name in sections}
+    if step == "register":
+        # Gates judge a model and never change it; they are read when the step runs.
+        kept["registry"] = tree["registry"]
+    return json.dumps({"settings": kept, "code": code_digest(modules)}, sort_keys=True)
+
+
+def _without(section: dict[str, Any], dropped: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key not in dropped}
+
+
+def settings_of(argument: str) -> Settings:
+    """Return the settings that a step was handed; sections that it does not read have their defaults."""
+    home = Path(os.environ.get("THORAX_HOME", ".")).absolute()
+    return parse(json.loads(argument)["settings"], home, "the step's settings")
+
+
+def key_of(*parts: Any) -> str:
+    """Return a short key for what a result depends on, for folders that outlive a run, such as checkpoints."""
+    return digest_json(parts)[:24]
