@@ -1,1 +1,20 @@
-"""Reading image files safely."""
+"""Reading radiographs from PNG, JPEG, TIFF and DICOM, and turning them into what a network reads."""
+
+from thorax.imaging.preparation import Placement, place, to_network_input
+from thorax.imaging.radiograph import Radiograph
+from thorax.imaging.reading import MAX_BYTES, MAX_PIXELS, SUFFIXES, read_image, read_image_bytes
+from thorax.imaging.statistics import STATISTICS, statistics
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "STATISTICS",
+    "SUFFIXES",
+    "Placement",
+    "Radiograph",
+    "place",
+    "read_image",
+    "read_image_bytes",
+    "statistics",
+    "to_network_input",
+]

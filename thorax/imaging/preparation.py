@@ -1,0 +1,67 @@
+"""The one preprocessing: what the image store, the service, batch prediction and MLflow's pyfunc all call."""
+
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+Resize = Literal["squash", "pad"]
+
+#: Contrast-limited adaptive histogram equalisation (Zuiderveld 1994): clip limit and tiles a side.
+CLAHE_LIMIT = 2.0
+CLAHE_TILES = 8
+
+
+class Placement(NamedTuple):
+    """Where an image lies in the network's square, in px; `pad` centres it, `squash` fills the square."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def place(width: int, height: int, size: int, resize: Resize = "squash") -> Placement:
+    """Return where an image of `width` × `height` px lies in a square of `size` px."""
+    if resize == "squash":
+        return Placement(0, 0, size, size)
+    scale = size / max(width, height)
+    inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+    return Placement((size - inner_width) // 2, (size - inner_height) // 2, inner_width, inner_height)
+
+
+def to_network_input(pixels: np.ndarray, size: int, resize: Resize = "squash", clahe: bool = False) -> np.ndarray:
+    """Turn a radiograph into what a network reads.
+
+    Pixels are averaged over areas, so that no fine line is lost or aliased; a smaller image is interpolated.
+
+    Args:
+        pixels: float32 of shape (H, W) in [0, 1], air dark.
+        size: px a side.
+        resize: "squash" fills the square and changes the aspect; "pad" keeps it, on black.
+        clahe: equalise the contrast locally after resizing.
+
+    Returns:
+        uint8 of shape (size, size).
+    """
+    spot = place(pixels.shape[1], pixels.shape[0], size, resize)
+    small = _resample(np.asarray(pixels, dtype=np.float32), spot.width, spot.height)
+    levels = np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
+    if clahe:
+        levels = cv2.createCLAHE(CLAHE_LIMIT, (CLAHE_TILES, CLAHE_TILES)).apply(levels)
+    if levels.shape == (size, size):
+        return levels
+    square = np.zeros((size, size), dtype=np.uint8)
+    square[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width] = levels
+    return square
+
+
+def _resample(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Average where an axis shrinks, interpolate where it grows: OpenCV's area mode does only the first well."""
+    rows, columns = pixels.shape
+    shrunk = (min(width, columns), min(height, rows))
+    if shrunk != (columns, rows):
+        pixels = cv2.resize(pixels, shrunk, interpolation=cv2.INTER_AREA)
+    if shrunk != (width, height):
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    return pixels
