@@ -1,0 +1,114 @@
+"""A table of one's own: CSV or Parquet, with the names of its columns in `params.yaml` under `data.table`."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from thorax.datasets.dataset import IMAGE_SUFFIXES, Dataset, image_files, no_boxes, sexes, views
+from thorax.datasets.tables import BLANK, Table, read_table
+from thorax.errors import InputError
+from thorax.findings import KNOWN, NO_FINDING, OTHER_FINDING, SUPPORT_DEVICES, canonical
+from thorax.manifest import ABSENT, PRESENT, UNCERTAIN
+from thorax.settings import Data
+
+_WORDS = {
+    **dict.fromkeys(("1", "1.0", "true", "yes", "y", "present", "positive", "pos"), PRESENT),
+    **dict.fromkeys(("0", "0.0", "false", "no", "n", "absent", "negative", "neg"), ABSENT),
+    **dict.fromkeys(("-1", "-1.0", "uncertain", "maybe", "u"), UNCERTAIN),
+    **dict.fromkeys(BLANK, float("nan")),
+}
+
+
+def read(root: Path, data: Data) -> Dataset:
+    """Read a folder that holds a table and, below it, the images that the table names.
+
+    Labels may be 1/0/−1, true/false, yes/no, present/absent/uncertain; blank means not mentioned. An image may be named
+    without its suffix. Findings are the columns that `data.table.findings` maps, and those that bear a known name.
+
+    Raises:
+        InputError: the table or a column is missing, an image or patient is blank, stands twice or lies outside the
+            root, or a label is none of the words; names file and line.
+    """
+    names = data.table
+    table = read_table(root / names.file)
+    optional = {"study": names.study, "view": names.view, "age": names.age, "sex": names.sex}
+    table.require([names.image, names.patient, *filter(None, optional.values()), *names.findings.values()])
+    images = frozenset(image_files(root))
+    written = table.column(names.image)
+    paths = _paths(table, written, root, images)
+    patients = table.column(names.patient)
+    table.refuse((patients == "").to_numpy(), "the patient's id is blank")
+    manifest = pd.DataFrame(
+        {
+            "image_id": paths,
+            "path": paths,
+            "patient_id": patients,
+            "study_id": table.column(names.study) if names.study else patients,
+            "view": views(table.column(names.view)) if names.view else "unknown",
+            "age": table.numbers(names.age) if names.age else np.nan,
+            "sex": sexes(table.column(names.sex)) if names.sex else "unknown",
+            "source": "table",
+            "official_split": "",
+        }
+    )
+    labels = _labels(table, names.findings)
+    for finding, values in labels.items():
+        manifest[finding] = values
+    if NO_FINDING not in labels:
+        manifest[NO_FINDING] = _no_finding(labels)
+    return Dataset(manifest, no_boxes(), images=images)
+
+
+def _paths(table: Table, written: pd.Series, root: Path, images: frozenset[str]) -> pd.Series:
+    """Paths below the root, with forward slashes; a suffix that is left out is found on disk."""
+    table.refuse((written == "").to_numpy(), "the image's path is blank")
+    suffixed = {path.rsplit(".", 1)[0]: path for path in sorted(images, reverse=True)}
+    absolute = f"{root.absolute().as_posix()}/"
+    known = {}
+    for text in written.unique():
+        path = text.replace("\\", "/").removeprefix(absolute).removeprefix("./")
+        if path not in images and not path.lower().endswith(IMAGE_SUFFIXES):
+            path = suffixed.get(path, path)
+        known[text] = path
+    paths = written.map(known)
+    outside = {path for path in known.values() if path.startswith("/") or ".." in PurePosixPath(path).parts}
+    mend = "Paths are relative to data.root and stay below it."
+    table.refuse(paths.isin(outside).to_numpy(), "the image lies outside the data root", written, mend)
+    table.refuse(paths.duplicated().to_numpy(), "an image stands twice in the table", written, "Keep one row an image.")
+    return paths
+
+
+def _labels(table: Table, mapping: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return float32 labels a finding, in the order of the vocabulary."""
+    columns = {canonical(str(name)): str(name) for name in table.frame.columns}
+    columns = {finding: name for finding, name in columns.items() if finding in KNOWN and finding != OTHER_FINDING}
+    for name, column in mapping.items():
+        finding = canonical(name)
+        if finding not in KNOWN:
+            raise InputError(f"data.table.findings: {name!r} is no finding.", f"Known: {', '.join(KNOWN)}.")
+        columns[finding] = column
+    if not columns:
+        raise InputError(
+            f"{table.path} has no column that bears the name of a finding.",
+            "Name the columns under data.table.findings in params.yaml, such as `Effusion: has_effusion`.",
+        )
+    labels = {}
+    for finding in sorted(columns, key=KNOWN.index):
+        text = table.column(columns[finding])
+        seen = {word: _WORDS.get(word.lower()) for word in text.unique()}
+        wrong = [word for word, value in seen.items() if value is None]
+        what = f"{columns[finding]} is not a label (1, 0, -1, yes, no, uncertain or blank)"
+        table.refuse(text.isin(wrong).to_numpy(), what, text)
+        labels[finding] = text.map(seen).to_numpy(np.float32)
+    return labels
+
+
+def _no_finding(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Derive "No finding": 0 beside a finding, −1 beside an uncertain one, 1 where all are absent or not mentioned."""
+    matrix = np.stack([values for finding, values in labels.items() if finding != SUPPORT_DEVICES], axis=1)
+    derived = np.where(
+        (matrix == PRESENT).any(axis=1), ABSENT, np.where((matrix == UNCERTAIN).any(axis=1), UNCERTAIN, PRESENT)
+    )
+    return np.where(np.isnan(matrix).all(axis=1), np.nan, derived).astype(np.float32)
