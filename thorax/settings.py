@@ -19,7 +19,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Uncertainty = Literal["zeros", "ones", "ignore", "smooth_ones", "smooth_zeros"]
-Architecture = Literal["custom_cnn", "densenet121", "resnet50", "efficientnet_b0"]
+Architecture = Literal["custom_cnn", "densenet121", "resnet50", "efficientnet_b0", "inception_v3", "convnext_tiny"]
 
 
 def _resolve_findings(value: Any) -> Any:
@@ -165,6 +165,7 @@ class Train(Section):
     )
     pretrained: str = "none"
     unfreeze: str = "all"
+    stride: Positive | None = None
     loss: Literal["bce", "weighted_bce", "focal"] = "focal"
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
@@ -186,18 +187,50 @@ class Train(Section):
     deterministic: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 0
+    overrides: dict[Architecture, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _overrides_hold(self) -> "Train":
+        for architecture in self.overrides:
+            self.of(architecture)
+        return self
+
+    def of(self, architecture: str) -> "Train":
+        """Return the recipe of one architecture: these settings with its overrides, and no overrides left.
+
+        Raises:
+            ValueError: an override with a wrong key or value, named by its path.
+        """
+        changes = dict(self.overrides.get(architecture, {}))  # type: ignore[call-overload]
+        for key in {"architectures", "overrides"} & changes.keys():
+            raise ValueError(f"overrides.{architecture}.{key}: not a setting that one architecture can take otherwise")
+        base = self.model_dump(exclude={"overrides"})
+        if isinstance(changes.get("augment"), dict):
+            changes["augment"] = base["augment"] | changes["augment"]
+        try:
+            return Train.model_validate(base | changes)
+        except ValidationError as error:
+            lines = [_explain({**item, "loc": ("train", *item["loc"])}) for item in error.errors()]
+            named = [line.replace("train.", f"overrides.{architecture}.", 1) for line in lines]
+            raise ValueError("; ".join(named)) from error
 
 
 class Calibration(Section):
-    """Calibrators, operating points, conformal answers and the out-of-distribution cut-off."""
+    """Calibrators, operating points, conformal answers, the out-of-distribution cut-off, and when to ask a reader."""
 
-    method: Literal["auto", "none", "temperature", "platt"] = "auto"
+    method: Literal["auto", "none", "temperature", "temperature_each", "platt", "beta", "isotonic"] = "auto"
     folds: Annotated[int, Field(ge=2)] = 5
     min_positives: Positive = 8
-    operating_point: Literal["sensitivity", "specificity", "youden", "f1"] = "sensitivity"
+    operating_point: Literal["sensitivity", "specificity", "youden", "f1", "fbeta", "cost"] = "sensitivity"
     target: Annotated[float, Field(gt=0, lt=1)] = 0.90
+    fbeta: Annotated[float, Field(gt=0)] = 2.0
+    cost_ratio: Annotated[float, Field(gt=0)] = 5.0
     conformal_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.10
+    conformal_by_view: bool = False
+    ood_kind: Literal["mahalanobis", "relative", "knn"] = "mahalanobis"
     ood_quantile: Annotated[float, Field(gt=0.5, lt=1)] = 0.98
+    refer_when: tuple[Literal["ood", "conformal", "entropy"], ...] = ("ood", "entropy")
+    refer_entropy: Share = 0.95
 
 
 class Evaluation(Section):
@@ -388,6 +421,8 @@ def _explain(item: Any) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         return f"{path}: unknown key. {nearest(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
+    if isinstance(item["input"], dict):
+        return f"{path}: {item['msg'].removeprefix('Value error, ')}"
     return f"{path}: {item['msg']} (found {item['input']!r})"
 
 

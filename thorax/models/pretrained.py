@@ -1,0 +1,146 @@
+"""Starting weights: torchvision's ImageNet weights, weights made by the project, or a file. Never a pickle of ours."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from thorax.errors import InputError
+from thorax.models.network import Network
+
+#: Mean and standard deviation of ImageNet's grey levels, of a scale of 0 to 1.
+_IMAGENET_GREY = (0.449, 0.226)
+#: Heads and counters of published weights that a network here has no use for.
+_FOREIGN_HEADS = ("fc.", "classifier.", "AuxLogits.")
+
+
+def load_pretrained(
+    network: Network, architecture: str, source: str, names: Sequence[str] | None, folder: Path
+) -> None:
+    """Fill a network with starting weights, and note in `network.notes` what was not taken over.
+
+    Args:
+        network: of the same architecture.
+        architecture: its name.
+        source: "imagenet", "phantom", a safetensors file, or a folder that holds `weights.safetensors`.
+        names: the network's findings, by which rows of a published head are matched; None drops the head.
+        folder: holds `<architecture>.safetensors` for "phantom".
+
+    Raises:
+        InputError: the weights cannot be had or read, or are of another shape or architecture.
+    """
+    if source == "imagenet":
+        network.normalise_by(*_IMAGENET_GREY)
+        _fill(network, _imagenet(architecture), {}, names, f"ImageNet weights of {architecture}")
+        return
+    path = folder / f"{architecture}.safetensors" if source == "phantom" else Path(source)
+    if path.is_dir():
+        path = path / "weights.safetensors"
+    tensors, metadata = read_weights(path)
+    trained = metadata.get("architecture", architecture)
+    if trained != architecture:
+        raise InputError(f"{path} holds weights of {trained}, and the network is {architecture}.")
+    _fill(network, tensors, metadata, names, str(path))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors and its metadata.
+
+    Raises:
+        InputError: it does not exist or is not a whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise InputError(
+            f"The weights file {path} does not exist.",
+            "Set train.pretrained to none, imagenet, or a safetensors file.",
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} is not a safetensors file, or is cut short: {error}.", "Make or fetch it again."
+        ) from error
+
+
+def _imagenet(architecture: str) -> dict[str, Tensor]:
+    """Have torchvision fetch its ImageNet weights, or find them in its cache."""
+    from thorax.models.registry import specification
+
+    name = specification(architecture).imagenet
+    if not name:
+        raise InputError(f"There are no ImageNet weights for {architecture}.", "Set train.pretrained to none.")
+    from torchvision.models import get_weight
+
+    weights = get_weight(name)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (URLError, OSError, RuntimeError) as error:
+        raise InputError(
+            f"The ImageNet weights of {architecture} could not be had from {weights.url}: {error}.",
+            f"Fetch that file elsewhere and put it at {file}, or set train.pretrained to none or to a weights file.",
+        ) from error
+
+
+def _fill(
+    network: Network,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    names: Sequence[str] | None,
+    origin: str,
+) -> None:
+    """Copy tensors into the network; published torchvision names count as the backbone's."""
+    own = any(name.startswith("backbone.") for name in tensors)
+    given = dict(tensors) if own else {f"backbone.{name}": t for name, t in tensors.items() if not _foreign(name)}
+    wanted = network.state_dict()
+    filled = {name: tensor for name, tensor in given.items() if name.startswith("backbone.") or name in ("mean", "std")}
+    first = next(name for name, tensor in wanted.items() if tensor.ndim == 4)
+    if first in filled and filled[first].shape[1] == 3:
+        filled[first] = filled[first].sum(dim=1, keepdim=True)
+    for name, tensor in filled.items():
+        if name not in wanted:
+            raise InputError(f"{origin} holds {name}, which this network has not.", "Is it of another architecture?")
+        if tensor.shape != wanted[name].shape:
+            shapes = f"{tuple(tensor.shape)} there and {tuple(wanted[name].shape)} here"
+            raise InputError(f"{origin}: {name} is of shape {shapes}.", "Is it of another architecture?")
+    missing = [
+        name
+        for name in wanted
+        if name.startswith("backbone.") and name not in filled and not name.endswith("num_batches_tracked")
+    ]
+    # ConvNeXt's closing normalisation belongs to the published head.
+    missing = [name for name in missing if not name.startswith("backbone.norm.")]
+    if missing:
+        raise InputError(f"{origin} lacks {missing[0]} and {len(missing) - 1} more.", "Is it of another architecture?")
+    network.load_state_dict(filled, strict=False)
+    _fill_head(network, given, json.loads(metadata.get("findings", "[]")), names, origin)
+
+
+def _fill_head(
+    network: Network, given: Mapping[str, Tensor], trained: list[str], names: Sequence[str] | None, origin: str
+) -> None:
+    """Copy the head's rows of findings that both know, and note the rest."""
+    weight, bias = given.get("head.weight"), given.get("head.bias")
+    shared = [name for name in names or () if name in trained]
+    if weight is None or bias is None or not shared or weight.shape != (len(trained), network.feature_dim):
+        network.notes.append(f"{origin}: the head starts afresh.")
+        return
+    with torch.no_grad():
+        for name in shared:
+            network.head.weight[list(names or ()).index(name)] = weight[trained.index(name)]
+            network.head.bias[list(names or ()).index(name)] = bias[trained.index(name)]
+    dropped = [name for name in trained if name not in shared]
+    fresh = [name for name in names or () if name not in shared]
+    if dropped:
+        network.notes.append(f"{origin}: the heads of {', '.join(dropped)} were dropped.")
+    if fresh:
+        network.notes.append(f"{origin}: the heads of {', '.join(fresh)} start afresh.")
+
+
+def _foreign(name: str) -> bool:
+    return name.startswith(_FOREIGN_HEADS)
