@@ -1,0 +1,224 @@
+"""Making a phantom dataset: in parallel, in flat memory, so that it can be interrupted and continued."""
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from thorax.datasets.phantom.layouts import SYNTHETIC, Layout, Record, make_layout
+from thorax.datasets.phantom.population import Case, cases
+from thorax.datasets.phantom.recipe import Recipe, make_recipe
+from thorax.datasets.phantom.truth import TRUTH, truth_writer
+from thorax.datasets.phantom.worker import BLOCK, JOURNALS, journal_path, make_block, read_journal
+from thorax.errors import InputError, RoomError
+from thorax.files import read_json, require_room, write_json
+
+#: Changes whenever the same recipe gives other images.
+GENERATOR = "1"
+
+ABOUT = "phantom.json"
+
+Advance = Callable[[int], None]
+
+
+def make_phantom(
+    out: Path | str, workers: int = 0, advance: Callable[..., None] | None = None, **arguments: Any
+) -> dict[str, Any]:
+    """Make a phantom dataset, or continue one that was interrupted.
+
+    The same arguments give the same bytes, whatever the number of workers.
+
+    Args:
+        out: the folder: missing, empty, or begun by the same arguments.
+        workers: processes; 0 means one a core, and one alone for a handful of images.
+        advance: told how many images are done, as they are done.
+        **arguments: the fields of `Recipe`: count, size, seed, layout, findings, prevalence, severity, shift,
+            label_noise, uncertain, masks, twins.
+
+    Returns:
+        `phantom.json`'s content with `made`, the images rendered now, and `folder`.
+
+    Raises:
+        InputError: impossible arguments, or a folder that holds something else; nothing was written.
+        RoomError: no room on the disk.
+    """
+    recipe = make_recipe(**arguments)
+    folder = Path(out)
+    layout = make_layout(recipe)
+    about = describe(recipe)
+    whole = _check_folder(folder, about)
+    if not whole:
+        require_room(folder, estimate_bytes(recipe, layout))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / ABOUT, about | {"complete": False})
+    _sweep(folder)
+    made = _render_all(recipe, folder, workers, advance or (lambda step=1: None), journal=not whole)
+    if not whole:
+        _write_tables(layout, folder)
+        write_json(folder / ABOUT, about | {"complete": True})
+        shutil.rmtree(folder / JOURNALS, ignore_errors=True)
+    return about | {"complete": True, "made": made, "folder": str(folder)}
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """Return what `phantom.json` says: that all is synthetic, and how it was made.
+
+    `layout` names the adapter that reads the tables; `arguments.layout` what was asked for.
+    """
+    return {
+        "synthetic": True,
+        "note": SYNTHETIC,
+        "generator": "thorax data make-phantom",
+        "version": GENERATOR,
+        "seed": recipe.seed,
+        "layout": "chexpert" if recipe.layout == "chexpert" else "nih",
+        "arguments": recipe.arguments(),
+    }
+
+
+def estimate_bytes(recipe: Recipe, layout: Layout) -> int:
+    """Estimate what a dataset takes on the disk, in 4 KiB blocks a file."""
+    image = _blocks(layout.image_bytes())
+    mask = 2 * _blocks(recipe.size**2 // 16) if recipe.masks else 0
+    return recipe.count * (image * (2 if recipe.twins else 1) + mask + 1024) + 2**20
+
+
+def _blocks(size: int) -> int:
+    return -(-size // 4096) * 4096
+
+
+def _check_folder(folder: Path, about: dict[str, Any]) -> bool:
+    """Refuse a folder that holds something else; return whether the dataset is whole."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder.", "Choose another folder with --out.")
+    held = sorted(path.name for path in folder.iterdir())
+    if not held:
+        return False
+    if ABOUT not in held:
+        raise InputError(
+            f"{folder} holds something else ({', '.join(held[:3])}{', …' if len(held) > 3 else ''}).",
+            "Choose an empty folder with --out.",
+        )
+    found = read_json(folder / ABOUT)
+    differences = _differences(found, about)
+    if differences:
+        raise InputError(
+            f"{folder} was begun otherwise: " + "; ".join(differences) + ".",
+            "Give the same arguments to continue it, or choose another folder with --out.",
+        )
+    return bool(found.get("complete")) and (folder / TRUTH).exists()
+
+
+def _differences(found: Any, wanted: dict[str, Any]) -> list[str]:
+    if not isinstance(found, dict) or not isinstance(found.get("arguments"), dict):
+        return [f"its {ABOUT} was not written by `thorax data make-phantom`"]
+    before, now = found["arguments"], wanted["arguments"]
+    lines = [
+        f"{name} was {before.get(name)!r}, not {now.get(name)!r}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if found.get("version") != wanted["version"]:
+        lines.append(f"the generator's version was {found.get('version')!r}, not {wanted['version']!r}")
+    return lines
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what an interrupted run left half written."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _render_all(recipe: Recipe, folder: Path, workers: int, advance: Advance, journal: bool) -> int:
+    count = min(workers or os.cpu_count() or 1, -(-recipe.count // BLOCK))
+    made = 0
+    if count == 1:
+        for block in _blocks_of(recipe):
+            made += make_block(recipe, folder, block, journal)
+            advance(len(block))
+        return made
+    with _pool(count) as pool:
+        waiting: deque[tuple[Future[int], int]] = deque()
+        for block in _blocks_of(recipe):
+            waiting.append((pool.submit(make_block, recipe, folder, block, journal), len(block)))
+            if len(waiting) > 2 * count:  # so that memory does not grow with the number of images
+                made += _finish(waiting.popleft(), advance)
+        while waiting:
+            made += _finish(waiting.popleft(), advance)
+    return made
+
+
+def _finish(task: tuple[Future[int], int], advance: Advance) -> int:
+    future, size = task
+    made = future.result()
+    advance(size)
+    return made
+
+
+def _blocks_of(recipe: Recipe) -> Iterator[Sequence[Case]]:
+    block: list[Case] = []
+    for case in cases(recipe):
+        block.append(case)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes of one thread each; an error or an interruption ends them at once.
+
+    Raises:
+        RoomError: a process was killed, as happens where memory runs out.
+    """
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in threads}
+    os.environ.update(dict.fromkeys(threads, "1"))  # read by the children when they import NumPy
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException as error:
+        processes = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise RoomError(
+                "A process that rendered phantoms was killed, probably because memory ran out.",
+                "Give fewer with --workers and run the same command again: what was finished is kept.",
+            ) from error
+        raise
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, which ends its children in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_tables(layout: Layout, folder: Path) -> None:
+    with truth_writer(layout, folder) as truth:
+        layout.write_tables(folder, truth.passing(_records(layout.recipe, folder)))
+
+
+def _records(recipe: Recipe, folder: Path) -> Iterator[tuple[Case, Record]]:
+    """Yield every case with its record, one journal in memory at a time."""
+    for block in _blocks_of(recipe):
+        records = read_journal(journal_path(folder, block[0].index))
+        for case in block:
+            yield case, records[case.index]
