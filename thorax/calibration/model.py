@@ -1,0 +1,184 @@
+"""The calibration of a model as serving applies it: `calibration.json` and `ood.safetensors`. NumPy only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thorax.calibration.calibrators import Calibrator
+from thorax.calibration.conformal import UNCERTAIN, Cutoffs, answers
+from thorax.calibration.ood import OutOfDistribution
+from thorax.calibration.uncertainty import binary_entropy
+from thorax.errors import InputError
+from thorax.files import read_json, write_json
+
+FILE, OOD_FILE = "calibration.json", "ood.safetensors"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FindingCalibration:
+    """What was fitted for one finding.
+
+    Attributes:
+        calibrator: logit to probability.
+        threshold: on the calibrated probability; at or above it the finding is called present.
+        cutoffs: of the conformal answer.
+        cutoffs_by_group: the same for a group of images (a view), where it was fitted.
+        positives: in the calibration split.
+        note: what a reader must know, such as a fall-back; may be empty.
+        details: how it was fitted (candidates' scores, operating point and its interval); for reports.
+    """
+
+    calibrator: Calibrator = field(default_factory=Calibrator)
+    threshold: float = 0.5
+    cutoffs: Cutoffs = field(default_factory=Cutoffs)
+    cutoffs_by_group: Mapping[str, Cutoffs] = field(default_factory=dict)
+    positives: int = 0
+    note: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReferRule:
+    """When an image is handed to a reader: any of `when` holds.
+
+    `ood`: the image is out of distribution; `conformal`: a finding's conformal answer is uncertain; `entropy`: a
+    finding's normalised entropy is above `entropy`.
+    """
+
+    when: tuple[str, ...] = ("ood", "entropy")
+    entropy: float = 0.95
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns logits (N, F) and features (N, D) into probabilities, decisions, answers, uncertainty and strangeness."""
+
+    findings: tuple[str, ...]
+    by_finding: tuple[FindingCalibration, ...]
+    ood: OutOfDistribution
+    ood_cutoff: float
+    alpha: float = 0.1
+    refer_rule: ReferRule = field(default_factory=ReferRule)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities, float64 (N, F) in (0, 1)."""
+        values = self._columns(logits)
+        columns = [one.calibrator.probabilities(values[:, i]) for i, one in enumerate(self.by_finding)]
+        return np.stack(columns, axis=1)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """The operating points, float64 (F,)."""
+        return np.array([one.threshold for one in self.by_finding])
+
+    def decisions(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return bool (N, F): whether each finding is called present."""
+        return self._columns(probabilities) >= self.thresholds
+
+    def conformal(self, probabilities: np.ndarray, groups: Sequence[str] | None = None) -> np.ndarray:
+        """Return "present", "absent" or "uncertain", unicode (N, F).
+
+        Args:
+            probabilities: (N, F).
+            groups: the group (view) of each image; a group without cut-offs of its own takes those of all images.
+        """
+        values = self._columns(probabilities)
+        result = np.stack([answers(values[:, i], one.cutoffs) for i, one in enumerate(self.by_finding)], axis=1)
+        if groups is None:
+            return result
+        names = np.asarray(groups, dtype=str)
+        for i, one in enumerate(self.by_finding):
+            for name, cutoffs in one.cutoffs_by_group.items():
+                rows = names == name
+                result[rows, i] = answers(values[rows, i], cutoffs)
+        return result
+
+    def uncertainty(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the entropy of each probability in bits, (N, F) in [0, 1]."""
+        return binary_entropy(self._columns(probabilities))
+
+    def ood_score(self, features: np.ndarray) -> np.ndarray:
+        """Return how unlike the training images each is, (N,); above `ood_cutoff` it is out of distribution."""
+        return self.ood.score(features)
+
+    def refer(self, probabilities: np.ndarray, ood_scores: np.ndarray) -> np.ndarray:
+        """Return bool (N,): whether each image should be handed to a reader, by the rule in the settings."""
+        handed = np.zeros(len(probabilities), dtype=bool)
+        if "ood" in self.refer_rule.when:
+            handed |= np.asarray(ood_scores) > self.ood_cutoff
+        if "conformal" in self.refer_rule.when:
+            handed |= (self.conformal(probabilities) == UNCERTAIN).any(axis=1)
+        if "entropy" in self.refer_rule.when:
+            handed |= (self.uncertainty(probabilities) > self.refer_rule.entropy).any(axis=1)
+        return handed
+
+    def save(self, folder: Path | str) -> None:
+        """Write `calibration.json` and `ood.safetensors` into `folder`."""
+        place = Path(folder)
+        self.ood.save(place / OOD_FILE)
+        write_json(place / FILE, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `calibration.json`."""
+        by_finding = {}
+        for name, one in zip(self.findings, self.by_finding, strict=True):
+            by_finding[name] = one.calibrator.to_json() | {
+                "threshold": one.threshold,
+                "conformal": one.cutoffs.to_json(),
+                "conformal_by_group": {key: value.to_json() for key, value in one.cutoffs_by_group.items()},
+                "positives": one.positives,
+                "note": one.note,
+                "details": dict(one.details),
+            }
+        return {
+            "version": _VERSION,
+            "findings": list(self.findings),
+            "by_finding": by_finding,
+            "alpha": self.alpha,
+            "ood": {"kind": self.ood.kind, "cutoff": self.ood_cutoff},
+            "refer": {"when": list(self.refer_rule.when), "entropy": self.refer_rule.entropy},
+            "info": dict(self.info),
+        }
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Calibration":
+        """Read a calibration from its folder.
+
+        Raises:
+            InputError: a file is missing or damaged, or is not a calibration.
+        """
+        place = Path(folder)
+        tree = read_json(place / FILE)
+        try:
+            by_finding = tuple(_finding(tree["by_finding"][name]) for name in tree["findings"])
+            kind, cutoff = tree["ood"]["kind"], float(tree["ood"]["cutoff"])
+            rule = ReferRule(tuple(tree["refer"]["when"]), float(tree["refer"]["entropy"]))
+            names, alpha, info = tuple(tree["findings"]), float(tree["alpha"]), dict(tree["info"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{place / FILE} is not a calibration: {type(error).__name__}: {error}.", "Calibrate the model again."
+            ) from error
+        return cls(names, by_finding, OutOfDistribution.load(place / OOD_FILE, kind), cutoff, alpha, rule, info)
+
+    def _columns(self, values: np.ndarray) -> np.ndarray:
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != len(self.findings):
+            raise InputError(f"An array of shape {array.shape} does not fit {len(self.findings)} findings.")
+        return array
+
+
+def _finding(value: Mapping[str, Any]) -> FindingCalibration:
+    return FindingCalibration(
+        calibrator=Calibrator.from_json(value),
+        threshold=float(value["threshold"]),
+        cutoffs=Cutoffs.from_json(value["conformal"]),
+        cutoffs_by_group={key: Cutoffs.from_json(one) for key, one in value.get("conformal_by_group", {}).items()},
+        positives=int(value["positives"]),
+        note=str(value["note"]),
+        details=dict(value.get("details", {})),
+    )
