@@ -1,6 +1,7 @@
 """The size that a compressed DICOM frame claims for itself.
 
-A decoder allocates by the header inside the stream, not by the DICOM header around it; the two must agree before it runs.
+A decoder allocates by the header inside the stream, not by the DICOM header around it; the two must agree before it
+runs.
 """
 
 import struct
