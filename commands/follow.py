@@ -39,7 +39,7 @@ class Board:
         for (step, label), row in self._rows.items():
             sign = {"running": "[cyan]●[/]", "done": "[green]✓[/]", "failed": "[red]✗[/]"}[row["state"]]
             seconds = row.get("seconds", time.time() - row["began"])
-            bar = ""
+            bar: ProgressBar | str = ""
             if row["state"] == "running" and row["share"] is not None:
                 bar = ProgressBar(total=1.0, completed=row["share"], width=18)
             grid.add_row(sign, f"[bold]{step}[/]", label, f"{seconds:5.1f} s", bar, escape(row["text"]))

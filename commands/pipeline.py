@@ -49,8 +49,9 @@ def compile_(
 
 def train(settings: "Settings", reason: str) -> "Run":
     """Run the pipeline, showing its progress, and leave metrics and plots where DVC looks for them."""
-    from commands.follow import following
     from pipelines.reports import write_reports
+
+    from commands.follow import following
     from pipelines.run import run_training
 
     with following() as follow:
@@ -88,3 +89,20 @@ def _interval(metric: dict[str, float] | None) -> str:
     if metric is None:
         return "–"
     return f"{metric['value']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"
+
+
+def doctor(json: Json = False) -> None:
+    """Say what is missing on this machine, and how to mend it."""
+    from commands.doctor import examine
+    from thorax.settings import find_home
+
+    checks = examine(find_home())
+    if json:
+        print_json([check._asdict() for check in checks])
+    else:
+        for check in checks:
+            sign = "[green]✓[/]" if check.well else "[red]✗[/]" if check.needed else "[yellow]![/]"
+            mend = f" → {check.mend}" if not check.well else ""
+            out.print(f"{sign} [bold]{check.name}[/]: {check.found}{mend}")
+    if any(check.needed and not check.well for check in checks):
+        raise typer.Exit(1)

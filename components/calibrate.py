@@ -1,4 +1,4 @@
-"""Calibrate: logits become probabilities one may believe, with operating points, conformal answers and a sense of the unknown."""
+"""Calibrate: logits become probabilities one may believe, with operating points and a sense of the unknown."""
 
 from kfp.dsl import Artifact, Input, Model, Output
 

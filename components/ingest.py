@@ -1,4 +1,4 @@
-"""Ingest: a dataset folder at a revision, in whatever layout it was published, becomes one manifest and one box table."""
+"""Ingest: a dataset folder at a revision, in whatever published layout, becomes one manifest and one box table."""
 
 from kfp.dsl import Dataset, Output
 

@@ -34,8 +34,9 @@ def register(
     """
     from pathlib import Path
 
-    from thorax.events import reporting
     from thorax.registry.record import Candidate, record
+
+    from thorax.events import reporting
     from thorax.steps import settings_of
 
     with reporting("register") as report:

@@ -20,7 +20,9 @@ def main(folder: Path) -> int:
     try:
         _run(folder, order)
     except ThoraxError as error:
-        report.emit("error", message=error.message, mend=error.mend, kind=type(error).__name__, exit_code=error.exit_code)
+        report.emit(
+            "error", message=error.message, mend=error.mend, kind=type(error).__name__, exit_code=error.exit_code
+        )
         return error.exit_code
     except Exception as error:
         # A step that failed has told why by itself; this names only what the runner saw.

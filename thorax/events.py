@@ -1,7 +1,7 @@
 """How a step tells what it is doing, to whoever follows the run: a person's terminal, or a cluster's log.
 
-A runner that wants to follow sets `THORAX_EVENTS` to a file; every step then appends one JSON object a line, whole lines
-only, from any process. Where it is not set, the same is printed as plain lines.
+A runner that wants to follow sets `THORAX_EVENTS` to a file; every step then appends one JSON object a line, whole
+lines only, from any process. Where it is not set, the same is printed as plain lines.
 """
 
 import json

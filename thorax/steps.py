@@ -1,6 +1,7 @@
 """What a pipeline hands to its steps: for each, the settings it reads and a digest of the code it runs, and no more.
 
-A step is repeated when something it depends on has changed, and only then: changing the service's port retrains nothing.
+A step is repeated when something it depends on has changed, and only then: changing the service's port retrains
+nothing.
 """
 
 import json
