@@ -121,6 +121,9 @@ def manifest_digest(manifest: pd.DataFrame) -> str:
 def _adapter(data: Data, root: Path) -> Dataset:
     from thorax.datasets import chexpert, nih, phantom_adapter, table
 
+    if data.source != "phantom" and (root / "phantom.json").is_file():
+        # Scores on synthetic images must never be told as scores on patients.
+        raise InputError(f"{root} holds phantoms, and data.source is {data.source}.", "Set data.source: phantom.")
     match data.source:
         case "nih":
             return nih.read(root)

@@ -1,0 +1,244 @@
+"""Data revisions by DVC: the one place that knows it.
+
+The revision of a dataset is the digest that its `.dvc` file records (`data.dvc` for `data/`). Reading it costs a few
+milliseconds; comparing it with the files on disk costs DVC about half a second for a few thousand files, and rereads
+only those that changed.
+"""
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from thorax.errors import InputError, RoomError, ThoraxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Condition = Literal["clean", "modified", "missing", "untracked"]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class State:
+    """How a dataset folder stands to its recorded revision.
+
+    Attributes:
+        condition: "clean", "modified", "missing", or "untracked" where no `.dvc` file stands for the folder.
+        revision: what the `.dvc` file records; for an untracked folder `files:` and a digest of its files' names, sizes
+            and times; "" where there is neither.
+        cached: DVC's cache holds the recorded revision, so that a checkout brings it back.
+        pointer: the `.dvc` file, or "".
+    """
+
+    condition: Condition
+    revision: str
+    cached: bool = False
+    pointer: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The state as JSON would have it."""
+        return asdict(self)
+
+
+def pointer(root: Path) -> Path | None:
+    """Return the `.dvc` file that tracks a folder, or a folder above it, within the same repository."""
+    folder = root.absolute()
+    for place in (folder, *folder.parents):
+        file = place.with_name(f"{place.name}.dvc") if place.name else place
+        if file.is_file():
+            return file
+        if (place / ".git").exists() or (place / ".dvc").is_dir():
+            return None
+    return None
+
+
+def revision(home: Path, root: Path, *, verify: bool = True) -> str:
+    """Return the revision of a dataset folder.
+
+    Args:
+        home: the project's folder.
+        root: the dataset's folder.
+        verify: compare the files with the recorded revision first, so that no run is filed under data it did not see.
+
+    Returns:
+        DVC's digest of the folder, or for a folder that DVC does not track `files:` and a digest of the names, sizes
+        and times of its files; a warning is logged then.
+
+    Raises:
+        InputError: the folder differs from its recorded revision, or is missing.
+    """
+    file = pointer(root)
+    if file is None:
+        _log.warning(
+            "%s is not tracked by DVC: its revision is a digest of its files, which nothing can bring back. "
+            "`thorax data add %s` versions it.",
+            root,
+            root,
+        )
+        return fingerprint(root)
+    if verify:
+        check(home, root)
+    return recorded(file)
+
+
+def check(home: Path, root: Path) -> State:
+    """Refuse a dataset folder that is missing or differs from its recorded revision.
+
+    Raises:
+        InputError: says which, and how to record the change or bring the recorded files back.
+    """
+    now = state(home, root)
+    if now.condition == "missing":
+        raise InputError(
+            f"The data of {now.pointer} (revision {now.revision[:8]}) is not in {root}.",
+            "Run `dvc checkout`, or `dvc pull` to fetch it from the remote.",
+        )
+    if now.condition == "modified":
+        back = "`dvc checkout --force`" if now.cached else "`dvc pull --force`"
+        raise InputError(
+            f"{root} differs from revision {now.revision[:8]} that {now.pointer} records.",
+            f"Record the change with `dvc add {root.name}` and commit {Path(now.pointer).name}, "
+            f"or go back with {back}.",
+        )
+    return now
+
+
+def state(home: Path, root: Path) -> State:
+    """Compare a dataset folder with its recorded revision.
+
+    Raises:
+        InputError: its `.dvc` file cannot be read, or there is no DVC repository.
+    """
+    file = pointer(root)
+    if file is None:
+        return State("untracked" if root.is_dir() else "missing", fingerprint(root) if root.is_dir() else "")
+    with _dvc_errors(home):
+        from dvc.repo import Repo
+
+        with Repo(str(file.parent)) as repo:
+            # Not `Repo.status`: it says "not in cache" before it looks at the files, and takes a lock that
+            # `dvc repro` may hold around this very run.
+            out = next(iter(repo.stage.collect(str(file)))).outs[0]
+            cached = not out.changed_cache()
+            found = out.workspace_status().get(str(out))
+    condition: Condition = {None: "clean", "deleted": "missing"}.get(found, "modified")  # type: ignore[assignment]
+    return State(condition, recorded(file), cached, str(file))
+
+
+def recorded(file: Path) -> str:
+    """Return the digest that a `.dvc` file records.
+
+    Raises:
+        InputError: the file is damaged or records none.
+    """
+    try:
+        outs = yaml.safe_load(file.read_text(encoding="utf-8"))["outs"]
+        return str(outs[0]["md5"])
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{file} records no revision.", f"Run `dvc add {file.stem}`.") from error
+
+
+def fingerprint(root: Path) -> str:
+    """Return `files:` and a digest over name, size and time of every file below a folder; no file is opened."""
+    digest = hashlib.sha256()
+    for place, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(place, name)
+            if name.startswith(".") or not path.is_file():
+                continue
+            facts = path.stat()
+            digest.update(f"{path.relative_to(root).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return f"files:{digest.hexdigest()[:32]}"
+
+
+def track(home: Path, root: Path) -> State:
+    """Record the folder as it is now: `dvc add`.
+
+    Raises:
+        InputError: there is no DVC repository, or DVC refuses.
+        RoomError: the disk is full.
+    """
+    _dvc(home, "add", str(root))
+    return state(home, root)
+
+
+def pull(home: Path, root: Path) -> State:
+    """Fetch the recorded revision from the remote and check it out: `dvc pull`.
+
+    Raises:
+        InputError: the folder is not tracked, the remote does not have it, or changed files would be lost.
+    """
+    file = pointer(root)
+    if file is None:
+        raise InputError(f"No .dvc file stands for {root}.", "Check out a revision of the project that has one.")
+    _dvc(home, "pull", str(file))
+    return state(home, root)
+
+
+def push(home: Path, root: Path) -> None:
+    """Send the recorded revision to the remote: `dvc push`.
+
+    Raises:
+        InputError: the folder is not tracked, or the remote refuses.
+    """
+    file = pointer(root)
+    if file is None:
+        raise InputError(f"No .dvc file stands for {root}.", f"Run `thorax data add {root}` first.")
+    _dvc(home, "push", str(file))
+
+
+def require_repository(home: Path) -> None:
+    """Refuse to go on where there is no DVC repository.
+
+    Raises:
+        InputError: with the command that makes one.
+    """
+    with _dvc_errors(home):
+        from dvc.repo import Repo
+
+        Repo.find_root(str(home))
+
+
+@contextmanager
+def _dvc_errors(home: Path) -> "Iterator[None]":
+    """Turn DVC's refusals into ours."""
+    try:
+        from dvc.exceptions import DvcException, NotDvcRepoError
+    except ImportError as error:
+        raise InputError("DVC is not installed.", "Run `make setup`.") from error
+    try:
+        yield
+    except NotDvcRepoError as error:
+        raise InputError(
+            f"There is no DVC repository at {home} or above.", "Run `git init` and `dvc init` there."
+        ) from error
+    except DvcException as error:
+        raise InputError(f"DVC refused: {error}") from error
+
+
+def _dvc(home: Path, *arguments: str) -> None:
+    """Run a DVC command in the project; its progress goes to the terminal, its refusal becomes an error."""
+    require_repository(home)
+    # On a terminal DVC draws its own progress, and says itself what it refuses.
+    shown = sys.stderr.isatty()
+    command = [sys.executable, "-m", "dvc", *arguments, *(() if shown else ("--quiet",))]
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    errors = None if shown else subprocess.PIPE
+    done = subprocess.run(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+    if done.returncode:
+        words = "its words are above." if shown else " ".join(done.stderr.split()).removeprefix("ERROR: ")
+        full = not shown and "No space left" in words
+        kind: type[ThoraxError] = RoomError if full else InputError
+        raise kind(
+            f"`dvc {' '.join(arguments)}` failed: {words or f'exit code {done.returncode}'}",
+            "Mend that and run it again: DVC keeps what is done.",
+        )
