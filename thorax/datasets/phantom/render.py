@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from thorax.datasets.phantom import marks, physics
+from thorax.datasets.phantom.anatomy import sample_anatomy
+from thorax.datasets.phantom.grid import stream
+from thorax.datasets.phantom.pathology import CHANGES, SHAPES
+from thorax.datasets.phantom.scene import build
 from thorax.datasets.phantom.subject import Subject, twin
+from thorax.datasets.phantom.truth import box_of
 from thorax.errors import InputError
 
 __all__ = ["MAX_SIZE", "MIN_SIZE", "Phantom", "render", "twin"]
@@ -21,10 +28,10 @@ class Phantom:
         pixels: uint16 (size, size), 12 bit, 0 (black, air) to 4095 (white), as shown on screen (MONOCHROME2).
         image8: uint8 (size, size), the same in 8 bit.
         masks: finding to bool (size, size), where the finding changed the anatomy.
-        boxes: finding to (x, y, w, h), the mask's largest region, as fractions of the image, top left corner first.
+        boxes: finding to (x, y, w, h) around the mask, as fractions of the image, upper left corner first.
         severity: finding to severity in (0, 1].
         cardiothoracic_ratio: widest heart over widest inner thorax, as projected.
-        lungs: bool (size, size), the two lung fields.
+        lungs: bool (size, size), the two lung fields beside the mediastinum.
     """
 
     pixels: np.ndarray
@@ -48,16 +55,46 @@ def render(subject: Subject, size: int) -> Phantom:
     """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InputError(f"A phantom of {size} px cannot be rendered.", f"Choose {MIN_SIZE} to {MAX_SIZE} px.")
-    rng = np.random.default_rng(subject.seed)
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
-    lungs = ((x - 0.3) / 0.15) ** 2 + ((y - 0.5) / 0.3) ** 2 < 1
-    lungs |= ((x - 0.7) / 0.15) ** 2 + ((y - 0.5) / 0.3) ** 2 < 1
-    image = 0.7 - 0.5 * lungs + 0.02 * rng.standard_normal((size, size))
-    masks, boxes = {}, {}
-    for finding, severity in subject.findings.items():
-        mask = (x - 0.65) ** 2 + (y - 0.5) ** 2 < 0.1**2
-        image = image + 0.3 * severity * mask
-        masks[finding] = mask
-        boxes[finding] = (0.55, 0.4, 0.2, 0.2)
-    pixels = np.clip(np.rint(image * 4095), 0, 4095).astype(np.uint16)
-    return Phantom(pixels, (pixels >> 4).astype(np.uint8), masks, boxes, dict(subject.findings), 0.45, lungs)
+    anatomy = sample_anatomy(subject)
+    for finding, change_shape in SHAPES.items():
+        if finding in subject.findings:
+            change_shape(anatomy, subject.findings[finding])
+    scene = build(anatomy, size)
+    masks = {}
+    for finding, change in CHANGES.items():
+        if finding in subject.findings:
+            masks[finding] = change(scene, subject.findings[finding], stream(subject.seed, finding))
+
+    # The patient does not stand quite straight: the whole projection is turned, and the truth with it.
+    turn = cv2.getRotationMatrix2D((size / 2 - 0.5, size / 2 - 0.5), anatomy.tilt, 1)
+    attenuation = _turned(scene.attenuation(), turn, cv2.INTER_CUBIC)
+    masks = {finding: _turned(mask.astype(np.uint8), turn, cv2.INTER_NEAREST) > 0 for finding, mask in masks.items()}
+    lungs = _turned(scene.lungs.astype(np.uint8), turn, cv2.INTER_NEAREST) > 0
+    marks.marker(attenuation, subject, scene.grid)
+
+    body = attenuation > 0.4
+    image = physics.develop(physics.expose(attenuation, anatomy), body, anatomy)
+    image *= marks.collimate(subject, size)
+    marks.stamp(image)
+    pixels = np.rint(image * 4095).astype(np.uint16)
+    masks = {finding: mask if mask.any() else _speck(mask) for finding, mask in masks.items()}
+    return Phantom(
+        pixels=pixels,
+        image8=(pixels >> 4).astype(np.uint8),
+        masks=masks,
+        boxes={finding: box_of(mask) for finding, mask in masks.items()},
+        severity=dict(subject.findings),
+        cardiothoracic_ratio=anatomy.cardiothoracic_ratio,
+        lungs=lungs,
+    )
+
+
+def _turned(image: np.ndarray, turn: np.ndarray, how: int) -> np.ndarray:
+    border = cv2.BORDER_REPLICATE if how == cv2.INTER_CUBIC else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(image, turn, image.shape[::-1], flags=how, borderMode=border)
+
+
+def _speck(mask: np.ndarray) -> np.ndarray:
+    """Return a mask of one pixel in the middle, for a finding too small to hold a pixel."""
+    mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
+    return mask

@@ -1,0 +1,182 @@
+"""Soft tissue and air: thickness maps of torso, lungs, heart, great vessels, breasts, airway and stomach."""
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from thorax.datasets.phantom.anatomy import Anatomy
+from thorax.datasets.phantom.grid import Grid, fractal, step, stream
+
+
+def _rounded(rho: np.ndarray, power: float, root: float) -> np.ndarray:
+    """Return the profile of a rounded body: 1 in the middle, 0 at rho = 1."""
+    return np.clip(1 - np.abs(rho) ** power, 0, None) ** np.float32(root)
+
+
+def ellipse(grid: Grid, at: tuple[float, float], radii: tuple[float, float], out: np.ndarray, depth: float,
+            power: float = 2.0, root: float = 0.5) -> None:  # fmt: skip
+    """Raise `out` to the thickness of an ellipsoid where that is more."""
+    rows, columns = grid.window(at[0] - radii[0], at[0] + radii[0], at[1] - radii[1], at[1] + radii[1])
+    rho = np.sqrt(((grid.u[:, columns] - at[0]) / radii[0]) ** 2 + ((grid.v[rows] - at[1]) / radii[1]) ** 2)
+    np.maximum(out[rows, columns], depth * _rounded(rho, power, root), out=out[rows, columns])
+
+
+def torso(anatomy: Anatomy, grid: Grid) -> np.ndarray:
+    """Return the thickness of the body, float32 (size, size) in units: neck, shoulders, trunk and arms."""
+    size, slope = anatomy.subject.size, anatomy.shoulder
+    wide = anatomy.width.mean() + 0.045 + 0.07 * (size - 0.9)
+    neck = 0.125 + 0.03 * (size - 1)
+    top = slope - 0.02
+    half = PchipInterpolator(
+        [-0.3, top - 0.08, top, top + 0.05, top + 0.10, top + 0.18, top + 0.26, 0.48, 0.75, 1.0, 1.4],
+        [
+            neck,
+            neck,
+            neck + 0.06,
+            neck + 0.2,
+            wide + 0.1,
+            wide + 0.13,
+            wide + 0.10,
+            wide,
+            wide + 0.01,
+            wide + 0.03,
+            wide + 0.06,
+        ],
+    )
+    deep = PchipInterpolator([-0.3, 0.0, 0.1, 0.2, 0.35, 0.6, 0.8, 1.4], [0.5, 0.55, 0.6, 0.76, 0.93, 1.02, 1.1, 1.12])
+    rows = grid.v[:, 0]
+    width = half(rows).astype(np.float32)[:, None]
+    depth = (anatomy.thickness * deep(rows)).astype(np.float32)[:, None]
+    body = depth * _rounded(grid.u / width, 2.6, 0.5)
+    for sign in (-1, 1):
+        elbow = wide + 0.12 + anatomy.arm_gap
+        middle = sign * (wide + 0.075 + (elbow - wide - 0.06) * step((grid.v - 0.22) / 0.5))
+        radius = np.float32(0.068 * size)
+        arm = 1.9 * radius * _rounded((grid.u - middle) / radius, 2.0, 0.5) * step((grid.v - 0.17) / 0.12)
+        np.maximum(body, arm, out=body)
+    return body
+
+
+def lungs(anatomy: Anatomy, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return lung thickness, float32 (size, size) in units, and the field in front of the diaphragm, bool.
+
+    Under the edge of the diaphragm the lung thins out as the square root of the way, as it does behind a round dome.
+    """
+    thickness = np.zeros((grid.size, grid.size), np.float32)
+    field = np.zeros((grid.size, grid.size), bool)
+    rows = grid.v[:, 0]
+    middle = grid.column(0.0)
+    for side, columns in enumerate((slice(0, middle), slice(middle, grid.size))):
+        inner, outer, depth = (np.asarray(part, np.float32)[:, None] for part in anatomy.span(side, rows))
+        distance = np.abs(grid.u[:, columns])
+        across = (2 * distance - inner - outer) / np.maximum(outer - inner, 1e-3)
+        profile = 1 - np.clip(across, 0, 1.1) ** 2.4 - np.clip(-across, 0, 1.1) ** 6
+        edge = anatomy.diaphragm(side, distance[0]).astype(np.float32)[None, :]
+        under = np.sqrt(np.clip((grid.v - edge) / np.float32(0.05), 0, 1))
+        lung = depth * np.sqrt(np.clip(profile, 0, None)) * (1 - under)
+        thickness[:, columns] = lung
+        field[:, columns] = (profile > 0) & (grid.v < edge) & (depth > 0)
+    return thickness, field
+
+
+def heart(anatomy: Anatomy, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return the thickness of heart and great vessels, float32 (size, size), and the heart's silhouette, bool."""
+    thickness = np.zeros((grid.size, grid.size), np.float32)
+    outline = anatomy.heart_outline()
+    centre = np.array(
+        [outline[:, 0].min() * 0.3 + outline[:, 0].max() * 0.4, 0.56 + 0.5 * (anatomy.dome.mean() - 0.665)]
+    )
+    rows, columns = grid.window(outline[:, 0].min(), outline[:, 0].max(), outline[:, 1].min(), outline[:, 1].max())
+    du, dv = grid.u[:, columns] - centre[0], grid.v[rows] - centre[1]
+    angle = np.arctan2(outline[:, 1] - centre[1], outline[:, 0] - centre[0])
+    order = np.argsort(angle)
+    reach = np.hypot(*(outline - centre).T)[order]
+    rho = np.hypot(du, dv) / np.interp(np.arctan2(dv, du), angle[order], reach, period=2 * np.pi).astype(np.float32)
+    thickness[rows, columns] = 0.36 * anatomy.depth * _rounded(rho, 2.4, 0.55)
+    silhouette = np.zeros((grid.size, grid.size), bool)
+    silhouette[rows, columns] = rho < 1
+    _great_vessels(anatomy, grid, thickness)
+    return thickness, silhouette
+
+
+def _great_vessels(anatomy: Anatomy, grid: Grid, out: np.ndarray) -> None:
+    """Raise `out` by the upper mediastinum, aortic arch, descending aorta and pulmonary trunk."""
+    apex, knob = float(anatomy.apex.mean()), anatomy.knob
+    mid = anatomy.midline(grid.v).astype(np.float32)
+    arch = apex + 0.175
+    left = PchipInterpolator([-0.3, apex, arch - 0.03, arch + 0.05, 0.9], [0.07, 0.055, 0.05, 0.055, 0.05])(grid.v)
+    right = PchipInterpolator([-0.3, apex, arch, arch + 0.1, 0.9], [0.07, 0.055, 0.058, 0.062, 0.05])(grid.v)
+    columns = slice(grid.column(-0.14), grid.column(0.14) + 1)
+    across = grid.u[:, columns] - mid
+    reach = np.where(across > 0, left, right).astype(np.float32)
+    band = (0.26 * anatomy.depth) * _rounded(across / reach, 4, 0.5)
+    np.maximum(out[:, columns], band, out=out[:, columns])
+    shift = anatomy.heart_shift * 0.6
+    ellipse(grid, (0.046 + shift, arch), (knob * 1.05, knob * 1.15), out, 0.27, 2.5, 0.5)
+    ellipse(grid, (0.05 + shift, arch + 0.085), (0.044, 0.055), out, 0.25, 2.5, 0.5)
+    aorta = 0.048 + 0.35 * (knob - 0.034) + shift - 0.05 * np.clip((grid.v - arch) / 0.6, 0, 1)
+    columns = slice(grid.column(-0.05), grid.column(0.15) + 1)
+    tube = 0.27 * _rounded((grid.u[:, columns] - aorta.astype(np.float32)) / np.float32(0.034), 2.5, 0.5)
+    np.maximum(out[:, columns], tube * (grid.v > arch), out=out[:, columns])
+
+
+def breasts(anatomy: Anatomy, grid: Grid) -> np.ndarray:
+    """Return the thickness of breasts (women) or pectoral muscles (men), float32 (size, size) in units."""
+    rng = stream(anatomy.subject.seed, "breasts")
+    out = np.zeros((grid.size, grid.size), np.float32)
+    draw = rng.standard_normal(4)
+    woman = anatomy.subject.sex == "F" and anatomy.subject.age > 12
+    for side, sign in enumerate((-1, 1)):
+        if woman:
+            at = (sign * (0.235 + 0.01 * draw[0]), 0.60 + 0.03 * draw[1] + 0.005 * sign * draw[2])
+            across = (grid.u - at[0]) / np.float32(0.165 + 0.01 * draw[3])
+            along = (grid.v - at[1]) / np.where(grid.v > at[1], np.float32(0.13), np.float32(0.3))
+            full = 0.11 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))
+            power = 0.6
+        else:
+            at = (sign * 0.2, 0.38 + 0.01 * draw[side])
+            across = (grid.u - at[0]) / np.float32(0.2)
+            along = (grid.v - at[1]) / np.float32(0.16)
+            full, power = 0.03, 0.9
+        out += full * np.clip(1 - across**2 - along**2, 0, None) ** np.float32(power)
+    return out
+
+
+def airway(anatomy: Anatomy, grid: Grid) -> np.ndarray:
+    """Return the thickness of air in trachea and main bronchi, float32 (size, size) in units."""
+    out = np.zeros((grid.size, grid.size), np.float32)
+    carina = float(anatomy.apex.mean()) + 0.235
+    mid = (anatomy.midline(grid.v) - 0.004).astype(np.float32)
+    radius = np.float32(0.0245 if anatomy.subject.sex == "M" else 0.021)
+    trachea = 1.7 * radius * _rounded((grid.u - mid) / radius, 2.2, 0.5) * step((carina - grid.v) / 0.03)
+    out += trachea
+    for side, sign in enumerate((-1, 1)):
+        end = anatomy.hila[side]
+        start = np.array([anatomy.midline(carina) - 0.004, carina - 0.02])
+        along = end - start
+        length = np.hypot(*along)
+        along = along / length
+        du, dv = grid.u - start[0], grid.v - start[1]
+        t, d = du * along[0] + dv * along[1], dv * along[0] - du * along[1]
+        r = np.float32(radius * (0.72 if side == 0 else 0.62))
+        tube = 1.5 * r * _rounded(d / r, 2.2, 0.5) * step(t / 0.02) * step((length * 0.95 - t) / 0.02)
+        np.maximum(out, tube, out=out)
+        del sign
+    return out
+
+
+def stomach(anatomy: Anatomy, grid: Grid) -> np.ndarray:
+    """Return the thickness of gas under the diaphragm, float32 (size, size): the gastric bubble and some bowel gas."""
+    rng = stream(anatomy.subject.seed, "stomach")
+    out = np.zeros((grid.size, grid.size), np.float32)
+    draw = rng.random(8)
+    if draw[0] < 0.7:
+        at = (0.13 + 0.1 * draw[1], anatomy.dome[1] + 0.045 + 0.02 * draw[2])
+        radii = (0.035 + 0.045 * draw[3], 0.02 + 0.022 * draw[4])
+        ellipse(grid, at, radii, out, 0.13 * (0.5 + draw[5]), 2, 0.7)
+        if anatomy.subject.view == "PA":  # standing: fluid below a level
+            out *= step((at[1] + radii[1] * 0.4 - grid.v) / 0.006 + 0.5)
+    if draw[6] < 0.5:
+        gas = fractal(rng, grid.size, 10, 80, 0.6)
+        below = step((grid.v - anatomy.angle.max() - 0.02) / 0.05) * step((0.33 - np.abs(grid.u)) / 0.1)
+        out += 0.05 * np.clip(gas - 1.0, 0, 1.2) * below
+    return out
