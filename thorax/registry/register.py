@@ -1,0 +1,211 @@
+"""Put a bundle into the registry: as a new version, without pickle, with its lineage and the verdict of each gate."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thorax.bundle import Bundle, identity
+from thorax.bundle.verify import read_info
+from thorax.errors import BundleError
+from thorax.provenance import versions as installed
+from thorax.registry.challenge import with_champion
+from thorax.registry.decisions import decide, heal
+from thorax.registry.evidence import FILE, Evidence
+from thorax.registry.gates import Gate, judge
+from thorax.registry.tracking import client, initialise, locked, quiet_mlflow, speaking
+from thorax.registry.versions import (
+    BUNDLE_DIGEST,
+    BUNDLE_PATH,
+    CHALLENGER,
+    CHAMPION,
+    FACT,
+    GATE,
+    LINEAGE,
+    METRIC,
+    STATE,
+    Version,
+    aliases,
+    resolve,
+)
+from thorax.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: What the registered model needs to answer; PyTorch and MLflow's own server are not among it.
+_NEEDS = ("thorax", "numpy", "pandas", "onnxruntime", "opencv-python-headless", "pillow", "safetensors", "pydantic")
+_ARTIFACT = "model"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version: its number, the aliases it was given, and the verdict of each gate."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    run_id: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return all(gate.passed for gate in self.gates)
+
+
+def register(
+    settings: Settings,
+    bundle: Path,
+    evaluation: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+    *,
+    evidence: Evidence | None = None,
+    store: Path | None = None,
+    run_id: str | None = None,
+    reason: str = "",
+) -> Registered:
+    """Register a bundle as a new version, as challenger, and as champion where there is none and its gates pass.
+
+    Args:
+        settings: where the registry is, and its gates.
+        bundle: the folder.
+        evaluation: the content of its `evaluation.json`.
+        lineage: where it comes from; each value stands as a tag on the version.
+        evidence: its answers on its test patients; without them it cannot be compared with a champion.
+        store: the image store of its test split, on which the champion is scored where it has not answered yet.
+        run_id: the MLflow run that it belongs to; one is made where it is not given.
+        reason: why the model was made, for the history.
+
+    Raises:
+        BundleError: the folder is no bundle, or was changed. One that does not prove itself is registered, and its
+            gate says so.
+        RegistryError: the registry cannot be reached.
+    """
+    info = read_info(bundle)
+    digest = identity(info)
+    connection = client(settings)
+    comparison = with_champion(settings, connection, evidence, store)
+    gates = judge(evaluation, settings.registry.gates, _proof(bundle), comparison)
+    with speaking(settings):
+        _ensure_model(settings, connection)
+        known = _same(settings, connection, digest)
+        if known is None:
+            run = run_id or _own_run(settings, connection)
+            tags = _tags(info, digest, bundle, evaluation, lineage, gates)
+            version = _create(settings, connection, bundle, evidence, run, tags, info)
+        else:
+            version, gates, run = known.version, known.gates, known.run_id
+    with locked(settings), speaking(settings):
+        heal(settings, connection)
+        champion = aliases(settings, connection).get(CHAMPION, "")
+        verdict = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": digest}
+        if not champion and all(gate.passed for gate in gates):
+            why = "the first model whose gates pass"
+            decide(settings, connection, "promote", "", version, why, verdict)
+            connection.set_registered_model_alias(settings.registry.name, CHALLENGER, version)
+        elif version != champion:
+            decide(settings, connection, "challenge", champion, version, reason, verdict)
+        given = tuple(sorted(alias for alias, number in aliases(settings, connection).items() if number == version))
+    return Registered(settings.registry.name, version, given, gates, run)
+
+
+def _proof(bundle: Path) -> str | None:
+    try:
+        Bundle.load(bundle, verify=True)
+    except BundleError as error:
+        return error.message
+    return None
+
+
+def _ensure_model(settings: Settings, connection: "MlflowClient") -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        connection.create_registered_model(
+            settings.registry.name, description="Multi-label findings on chest radiographs. Research software."
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _same(settings: Settings, connection: "MlflowClient", digest: str) -> Version | None:
+    """The version that already holds this very bundle, as a run that was killed after creating it leaves."""
+    found = connection.search_model_versions(
+        f"name = '{settings.registry.name}' and tags.`{BUNDLE_DIGEST}` = '{digest}'", max_results=1
+    )
+    return resolve(settings, str(found[0].version), connection) if found else None
+
+
+def _own_run(settings: Settings, connection: "MlflowClient") -> str:
+    run = connection.create_run(initialise(settings), run_name="register")
+    connection.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
+def _tags(
+    info: Mapping[str, Any],
+    digest: str,
+    bundle: Path,
+    evaluation: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+    gates: tuple[Gate, ...],
+) -> dict[str, str]:
+    tags = {BUNDLE_DIGEST: digest, BUNDLE_PATH: f"data/{bundle.name}", STATE: "registered"}
+    tags |= {GATE + gate.name: json.dumps(asdict(gate)) for gate in gates}
+    tags |= {LINEAGE + key: value if isinstance(value, str) else json.dumps(value) for key, value in lineage.items()}
+    facts = {
+        "architecture": info["architecture"],
+        "findings": ",".join(info["findings"]),
+        "size": info["size"],
+        "synthetic": str(bool(info["synthetic"])).lower(),
+        "test_images": evaluation.get("images", ""),
+        "bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
+    }
+    tags |= {FACT + key: str(value) for key, value in facts.items()}
+    for metric, figure in evaluation.get("metrics", {}).get("mean", {}).items():
+        value = figure.get("value") if isinstance(figure, Mapping) else figure
+        if isinstance(value, (int, float)):
+            tags[METRIC + metric] = repr(float(value))
+    return tags
+
+
+def _create(
+    settings: Settings,
+    connection: "MlflowClient",
+    bundle: Path,
+    evidence: Evidence | None,
+    run_id: str,
+    tags: Mapping[str, str],
+    info: Mapping[str, Any],
+) -> str:
+    """Upload the model to its run, then create the version with all its tags in one call."""
+    quiet_mlflow()
+    import mlflow.pyfunc
+
+    found = installed(_NEEDS)
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / _ARTIFACT
+        mlflow.pyfunc.save_model(
+            str(model),
+            loader_module="thorax.registry.pyfunc",
+            data_path=str(bundle),
+            pip_requirements=[f"{name}=={found[name]}" for name in _NEEDS if name in found],
+            metadata={"architecture": info["architecture"], "synthetic": bool(info["synthetic"])},
+        )
+        if evidence is not None:
+            evidence.save(model / FILE)
+        connection.log_artifacts(run_id, str(model), _ARTIFACT)
+    uri = connection.get_run(run_id).info.artifact_uri
+    kind = "synthetic phantoms" if info["synthetic"] else "radiographs"
+    version = connection.create_model_version(
+        settings.registry.name,
+        source=f"{uri}/{_ARTIFACT}",
+        run_id=run_id,
+        tags=dict(tags),
+        description=f"{info['architecture']} at {info['size']} px for {', '.join(info['findings'])}, from {kind}.",
+    )
+    return str(version.version)
