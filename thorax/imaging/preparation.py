@@ -46,7 +46,9 @@ def to_network_input(pixels: np.ndarray, size: int, resize: Resize = "squash", c
     """
     spot = place(pixels.shape[1], pixels.shape[0], size, resize)
     small = _resample(np.asarray(pixels, dtype=np.float32), spot.width, spot.height)
-    levels = np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
+    # Means of whole grey levels often end in one half. Half goes up, with a margin for the last bit of a float32, so
+    # that every path to the same picture gives the same bytes.
+    levels = (np.clip(small, 0, 1) * 255 + 0.5 + 1e-3).astype(np.uint8)
     if clahe:
         levels = cv2.createCLAHE(CLAHE_LIMIT, (CLAHE_TILES, CLAHE_TILES)).apply(levels)
     if levels.shape == (size, size):

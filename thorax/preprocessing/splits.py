@@ -14,7 +14,8 @@ def assign(manifest: pd.DataFrame, findings: Sequence[str], split: Split) -> pd.
     """Assign every image to train, validation, calibration or test, by patient.
 
     Iterative stratification (Sechidis et al. 2011) over what each patient ever shows: findings present, views, sex,
-    age group, and how many images there are. The same manifest and settings give the same splits, whatever the order of the rows.
+    age group, and how many images there are. The same manifest and settings give the same splits, whatever the order
+    of the rows.
 
     Args:
         manifest: rows of images.
@@ -95,7 +96,11 @@ def _stratify(traits: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
 
     open_folds = np.flatnonzero(shares)
     state = np.random.RandomState(seed)
-    return open_folds[IterativeStratification(traits, shares[open_folds], state)]
+    # The algorithm draws only to break ties; the order of the patients is what the seed must change.
+    order = state.permutation(len(traits))
+    folds = np.empty(len(traits), dtype=int)
+    folds[order] = open_folds[IterativeStratification(traits[order], shares[open_folds], state)]
+    return folds
 
 
 def _official_test(manifest: pd.DataFrame, patients: np.ndarray) -> np.ndarray:
