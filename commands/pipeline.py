@@ -49,9 +49,8 @@ def compile_(
 
 def train(settings: "Settings", reason: str) -> "Run":
     """Run the pipeline, showing its progress, and leave metrics and plots where DVC looks for them."""
-    from pipelines.reports import write_reports
-
     from commands.follow import following
+    from pipelines.reports import write_reports
     from pipelines.run import run_training
 
     with following() as follow:
@@ -106,3 +105,15 @@ def doctor(json: Json = False) -> None:
             out.print(f"{sign} [bold]{check.name}[/]: {check.found}{mend}")
     if any(check.needed and not check.well for check in checks):
         raise typer.Exit(1)
+
+
+def demo(set_: Set = None, json: Json = False) -> None:
+    """From nothing to a served, watched model on synthetic radiographs."""
+    from commands.demo import run_demo, show_demo
+    from thorax.settings import load
+
+    facts = run_demo(load(overrides=set_ or ()))
+    if json:
+        print_json(facts)
+    else:
+        show_demo(facts)

@@ -1,0 +1,115 @@
+"""The demonstration: from nothing to a served, watched model, on synthetic radiographs."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commands.console import err, out, progress
+from thorax.errors import InputError
+
+if TYPE_CHECKING:
+    from thorax.settings import Settings
+
+#: Requests sent to the service: enough for the drift report to give a verdict.
+REQUESTS = 320
+
+
+def run_demo(settings: "Settings") -> dict[str, Any]:
+    """Make phantoms, train on them, serve the champion, send it radiographs, and report on drift.
+
+    Returns:
+        Figures and places, as JSON would have them.
+
+    Raises:
+        InputError: the data folder holds something other than phantoms.
+    """
+    from commands.pipeline import train
+
+    began = time.time()
+    with _chapter("1 · Synthetic radiographs"):
+        _phantoms(settings)
+    with _chapter("2 · Train, calibrate, evaluate, register"):
+        run = train(settings, "demo")
+    with _chapter("3 · Serve the champion and send it radiographs"):
+        answers = _send(settings)
+    with _chapter("4 · Watch for drift"):
+        drift = _watch(settings)
+    return {"seconds": round(time.time() - began, 1), "answers": answers, "drift": drift, **run.summary()}
+
+
+@contextmanager
+def _chapter(title: str) -> Iterator[None]:
+    err.print(f"\n[bold cyan]{title}[/]")
+    began = time.time()
+    yield
+    err.print(f"[dim]{time.time() - began:.1f} s[/]")
+
+
+def _phantoms(settings: "Settings") -> None:
+    from thorax.datasets import versioning
+    from thorax.datasets.phantom.generate import make_phantom
+
+    if settings.data.source != "phantom":
+        raise InputError(
+            f"The demonstration trains on phantoms, and data.source is {settings.data.source!r}.",
+            "For your own data, run: thorax pipeline run",
+        )
+    wanted = settings.data.phantom
+    with progress("Rendering", wanted.count) as advance:
+        make_phantom(
+            settings.data_root,
+            advance=advance,
+            count=wanted.count,
+            size=wanted.size,
+            seed=wanted.seed,
+            findings=settings.data.findings,
+        )
+    state = versioning.track(settings.home, settings.data_root)
+    err.print(f"{wanted.count:,} images, versioned by DVC as {state.revision[:8]}")
+
+
+def _send(settings: "Settings") -> int:
+    """Start the service, send it radiographs of the dataset, and end it."""
+    import httpx
+
+    from serving.launch import running
+
+    images = sorted((settings.data_root / "images").glob("*.png"))[:REQUESTS]
+    with running(settings) as address, httpx.Client(base_url=address, timeout=60) as client:
+
+        def ask(image: Path) -> dict[str, Any]:
+            answer = client.post("/predict", files={"file": (image.name, image.read_bytes(), "image/png")})
+            answer.raise_for_status()
+            return dict(answer.json())
+
+        with progress("Predicting", len(images)) as advance, ThreadPoolExecutor(2) as pool:
+            answers = []
+            for answer in pool.map(ask, images):
+                answers.append(answer)
+                advance()
+    out.print(f"The first answer: {answers[0]['summary']}", markup=False)
+    return len(answers)
+
+
+def _watch(settings: "Settings") -> dict[str, Any]:
+    from commands.monitor import report_now
+
+    return report_now(settings)
+
+
+def show_demo(facts: dict[str, Any]) -> None:
+    """Print what was made, and the command that opens it."""
+    from commands.console import table
+
+    rows = [
+        ("Candidates compared", f"{facts['selection']}/report.html", "a browser"),
+        ("Data validated", f"{facts['validation']}/report.html", "a browser"),
+        ("Drift report", facts["drift"]["page"], "a browser"),
+        ("Model in the registry", f"{facts['name']} version {facts['version']}", "thorax models list"),
+        ("Runs and curves", "MLflow", "make mlflow"),
+        ("Service and page", "the champion", "make serve"),
+    ]
+    table(f"Made in {facts['seconds']:.0f} s", ("what", "where", "open with"), rows)

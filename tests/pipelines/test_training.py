@@ -1,0 +1,76 @@
+"""The pipeline as it is written: one file for this machine and a cluster, and steps that repeat only for a reason."""
+
+import json
+
+import pytest
+import yaml
+
+from pipelines.compile import compile_training
+from thorax import steps
+from thorax.settings import load
+
+
+@pytest.fixture
+def compiled(home, tmp_path):
+    return yaml.safe_load_all(compile_training(load(home), tmp_path / "p.yaml").read_text(encoding="utf-8"))
+
+
+def test_compiling_twice_gives_the_same_bytes(home, tmp_path):
+    first = compile_training(load(home), tmp_path / "a.yaml").read_bytes()
+    assert compile_training(load(home), tmp_path / "b.yaml").read_bytes() == first
+
+
+def test_the_steps_run_in_the_order_of_the_flow(compiled):
+    tree = next(compiled)
+    outer, inner = tree["root"]["dag"]["tasks"], tree["components"]["comp-for-loop-1"]["dag"]["tasks"]
+    assert set(outer) == {"ingest", "validate", "preprocess", "for-loop-1", "select", "register"}
+    assert set(inner) == {"train", "calibrate", "evaluate"}
+    assert "validate" in outer["preprocess"]["dependentTasks"]
+    assert "preprocess" in outer["for-loop-1"]["dependentTasks"]
+    assert "for-loop-1" in outer["select"]["dependentTasks"]
+    assert "select" in outer["register"]["dependentTasks"]
+
+
+def test_nothing_is_installed_when_a_step_runs(compiled):
+    executors = next(compiled)["deploymentSpec"]["executors"]
+    assert len(executors) == 8
+    for executor in executors.values():
+        assert "pip install" not in " ".join(executor["container"]["command"])
+        assert executor["container"]["image"].startswith("thorax-python:")
+
+
+def test_caching_can_be_turned_off(home, tmp_path):
+    on = compile_training(load(home), tmp_path / "on.yaml").read_text(encoding="utf-8")
+    off = compile_training(load(home, ["pipeline.caching=false"]), tmp_path / "off.yaml").read_text(encoding="utf-8")
+    assert on.count("enableCache: true") == 8
+    assert "enableCache: true" not in off
+
+
+def changed(home, override):
+    before, after = steps.arguments(load(home)), steps.arguments(load(home, [override]))
+    return {name.removesuffix("_settings") for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("override", "repeated"),
+    [
+        ("serve.port=4000", set()),
+        ("monitor.min_rows=400", set()),
+        ("preprocess.workers=3", set()),
+        ("train.architectures=[custom_cnn]", {"register"}),
+        ("evaluation.bootstrap=50", {"evaluate", "register"}),
+        ("calibration.target=0.8", {"calibrate"}),
+        ("validation.min_positives=9", {"validate"}),
+        ("preprocess.size=64", {"preprocess"}),
+    ],
+)
+def test_a_setting_repeats_only_the_steps_that_read_it(home, override, repeated):
+    assert changed(home, override) - {"register"} == repeated - {"register"}
+
+
+def test_a_step_gets_back_the_settings_it_was_handed(home):
+    settings = load(home, ["train.epochs=3", "data.findings=[Edema, Mass]"])
+    handed = steps.arguments(settings)
+    assert steps.settings_of(handed["train_settings"]).train.epochs == 3
+    assert steps.settings_of(handed["ingest_settings"]).data.findings == ("Edema", "Mass")
+    assert len(json.loads(handed["train_settings"])["code"]) == 64
