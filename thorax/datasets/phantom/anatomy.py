@@ -15,18 +15,19 @@ from thorax.datasets.phantom.subject import Subject
 
 #: Depth from apex to costophrenic angle, and the half-width of a lung there, relative to its widest.
 _OUTER = PchipInterpolator(
-    [-0.02, 0.0, 0.015, 0.05, 0.11, 0.28, 0.6, 0.93, 1.1], [0.33, 0.33, 0.44, 0.57, 0.70, 0.84, 0.95, 1.0, 0.99]
+    [-0.02, 0.0, 0.004, 0.015, 0.05, 0.11, 0.28, 0.6, 0.93, 1.1],
+    [0.36, 0.36, 0.42, 0.48, 0.59, 0.71, 0.84, 0.95, 1.0, 0.99],
 )
-_INNER = PchipInterpolator([-0.02, 0.0, 0.015, 0.05, 0.11, 0.28, 1.1], [0.33, 0.33, 0.24, 0.17, 0.14, 0.08, 0.05])
+_INNER = PchipInterpolator([-0.02, 0.0, 0.004, 0.015, 0.05, 0.11, 0.28, 1.1], [0.36, 0.36, 0.30, 0.24, 0.17, 0.14, 0.08, 0.05])
 _DEPTH = PchipInterpolator(
-    [-0.02, 0.0, 0.03, 0.1, 0.2, 0.45, 0.75, 1.1], [0.0, 0.06, 0.17, 0.27, 0.34, 0.42, 0.46, 0.44]
+    [-0.02, 0.0, 0.004, 0.03, 0.1, 0.2, 0.45, 0.75, 1.1], [0.0, 0.0, 0.06, 0.16, 0.27, 0.34, 0.42, 0.46, 0.44]
 )
 
 #: Outline of the heart; the right half in shares of its extent to the right, the left half of that to the left.
 _HEART = np.array(
     [
-        (-0.35, 0.385), (-0.75, 0.45), (-1.0, 0.545), (-0.93, 0.635), (-0.55, 0.705), (0.3, 0.735), (0.7, 0.73),
-        (0.94, 0.695), (1.0, 0.64), (0.9, 0.565), (0.67, 0.48), (0.42, 0.41), (0.22, 0.365), (0.0, 0.35),
+        (-0.35, 0.385), (-0.75, 0.45), (-1.0, 0.545), (-0.93, 0.635), (-0.62, 0.74), (0.3, 0.785), (0.74, 0.765),
+        (0.94, 0.71), (1.0, 0.645), (0.9, 0.565), (0.67, 0.48), (0.42, 0.41), (0.22, 0.365), (0.0, 0.35),
     ]
 )  # fmt: skip
 
@@ -79,6 +80,11 @@ class Anatomy:
     hila: np.ndarray = field(default_factory=lambda: np.array([[-0.085, 0.425], [0.092, 0.40]]))
 
     @property
+    def acromion(self) -> float:
+        """Return v of the shoulders' upper edge, where the clavicles end."""
+        return float(self.apex.mean()) - 0.055 + 0.45 * self.shoulder
+
+    @property
     def thorax_width(self) -> float:
         """Widest inner diameter of the thorax."""
         return float(self.width.sum())
@@ -118,6 +124,9 @@ class Anatomy:
         points = _HEART.copy()
         rise = self.dome.mean() - 0.665
         points[:, 1] += rise * np.clip((points[:, 1] - 0.36) / 0.34, 0, 1)
+        # A large heart is not a stretched small one: its left border bulges.
+        bulge = float(np.clip((self.cardiothoracic_ratio - 0.47) / 0.2, 0, 1))
+        points[8:13] += bulge * np.array([(0, -0.02), (0.05, -0.03), (0.12, -0.03), (0.13, -0.02), (0.06, -0.005)])
         points[:, 0] *= np.where(points[:, 0] < 0, self.heart_right, self.heart_left)
         closed = np.vstack([points, points[:1]])
         curve = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")(np.linspace(0, len(points), 400))

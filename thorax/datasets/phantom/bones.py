@@ -5,13 +5,13 @@ and the bright line at the lateral chest wall where ribs run along the beam, wit
 """
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import PchipInterpolator
 
 from thorax.datasets.phantom.anatomy import Anatomy
 from thorax.datasets.phantom.grid import Grid, step, stream
 
 #: Attenuation of cortex beyond that of soft tissue, per unit of length, at about 120 kV.
-_CORTEX = 19.0
+_CORTEX = 24.0
 _GOLDEN = 0.6180339887
 
 
@@ -67,11 +67,11 @@ def ribs(anatomy: Anatomy, grid: Grid) -> np.ndarray:
         turn = np.linspace(0.015, 1, steps)[None, :] * end[:, None]
         begin = (start + jitter[side] + anatomy.rotation * sign * 0.1)[:, None]
         lateral = np.clip(begin[:, 0] + fall * 0.5, anatomy.apex[side] + 0.012, None)
-        reach = anatomy.span(side, lateral)[1] + 0.006
+        reach = anatomy.span(side, lateral)[1] + 0.004
         reach[9:] *= np.array([0.995, 0.97])
         deep = 0.62 * reach
         z = -deep[:, None] * np.cos(turn)
-        u = reach[:, None] * np.sin(turn) ** 0.8 + 0.03 * np.exp(-((turn / 0.3) ** 2))
+        u = reach[:, None] * np.sin(turn) ** 0.65 + 0.03 * np.exp(-((turn / 0.3) ** 2))
         v = (
             begin
             + fall[:, None] * (1 - np.cos(turn)) / 2
@@ -86,10 +86,16 @@ def ribs(anatomy: Anatomy, grid: Grid) -> np.ndarray:
         high = (
             np.array([0.009, 0.0105, 0.0115, 0.012, 0.0125, 0.013, 0.013, 0.013, 0.0125, 0.012, 0.010])[:, None] * flare
         )
-        fade = step((end[:, None] - turn) / 0.12) * (1 - 0.35 * (turn > np.pi / 2))
+        fade = step((end[:, None] - turn) / 0.12) * step(turn / 0.12) * (1 - 0.45 * step((turn - 1.75) / 0.5))
         points = _sweep(grid, centre, high, np.full_like(high, 0.0058), outward, 0.0032 * anatomy.bone)
         total += grid.splat(points[0], points[1], points[2] * fade[..., None])
     return grid.blur(total, max(0.0012, 0.55 * grid.px))
+
+
+def _even(knots: np.ndarray, count: int) -> np.ndarray:
+    """Return parameters in [0, 1] that step evenly along a line of knots (k, 2)."""
+    length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(knots, axis=0).T))])
+    return np.interp(np.linspace(0, length[-1], count), length, np.linspace(0, 1, len(knots)))
 
 
 def _long_bone(grid: Grid, knots: np.ndarray, radius: np.ndarray, cortex: float) -> np.ndarray:
@@ -101,11 +107,11 @@ def _long_bone(grid: Grid, knots: np.ndarray, radius: np.ndarray, cortex: float)
         radius: (n, k) radius at each.
         cortex: thickness of the wall.
     """
-    count = max(int(0.5 / grid.px), 60)
-    at, fine = np.linspace(0, 1, knots.shape[1]), np.linspace(0, 1, count)
-    path = CubicSpline(at, knots, axis=1)(fine)
+    count = max(int(0.7 / grid.px), 60)
+    at, fine = np.linspace(0, 1, knots.shape[1]), _even(knots.mean(axis=0) * [0, 1] + np.abs(knots).mean(axis=0) * [1, 0], count)
+    path = PchipInterpolator(at, knots, axis=1)(fine)
     centre = np.concatenate([path, np.zeros((*path.shape[:2], 1))], axis=2)
-    thick = CubicSpline(at, radius, axis=1)(fine)
+    thick = PchipInterpolator(at, radius, axis=1)(fine)
     facing = np.zeros_like(centre)
     facing[..., 2] = 1
     u, v, weight = _sweep(grid, centre, thick, thick, facing, cortex)
@@ -120,16 +126,16 @@ def clavicles(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     knots, radii = [], []
     for sign in (-1, 1):
         lift = 0.012 * rng.standard_normal()
-        inner = apex + (0.045 if ap else 0.085) + 0.3 * lift
-        rise = (0.045 if ap else 0.085) + lift + anatomy.shoulder * 0.3
+        inner = apex + (0.05 if ap else 0.085) + 0.3 * lift
+        rise = max(inner - anatomy.acromion - 0.008 + 0.5 * lift, 0.02)
         shape = np.array(
-            [(0.03, 0), (0.07, -0.004), (0.14, -0.16), (0.22, -0.52), (0.30, -0.83), (0.37, -0.98), (0.42, -1.0)]
+            [(0.026, 0.01), (0.05, 0), (0.09, -0.06), (0.15, -0.26), (0.22, -0.6), (0.30, -0.88), (0.36, -0.99), (0.41, -1.0)]
         )
-        centre = anatomy.midline(inner) + anatomy.rotation
+        centre = anatomy.midline(np.array(inner)) + anatomy.rotation
         knots.append(
             np.stack([centre + sign * shape[:, 0] * (1 + 0.05 * rng.standard_normal()), inner + shape[:, 1] * rise], 1)
         )
-        radii.append(np.array([0.0165, 0.0145, 0.0115, 0.011, 0.0115, 0.0125, 0.013]))
+        radii.append(np.array([0.008, 0.0165, 0.0135, 0.0115, 0.011, 0.0115, 0.0125, 0.006]))
     return _long_bone(grid, np.array(knots), np.array(radii), 0.0036 * anatomy.bone)
 
 
@@ -142,30 +148,33 @@ def shoulders(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     ap = anatomy.subject.view == "AP"
     out = np.zeros((grid.size, grid.size), np.float32)
     wide = anatomy.width.mean() + 0.045 + 0.07 * (anatomy.subject.size - 0.9)
-    top = anatomy.apex.mean() - 0.02 + 0.4 * anatomy.shoulder
+    top = anatomy.acromion
     lines, radii = [], []
     for sign in (-1, 1):
-        turn = (0.055 if ap else 0.0) + 0.015 * rng.standard_normal()
-        glenoid = np.array([wide - 0.005, top + 0.055])
-        tip = np.array([wide - 0.07 - turn, top + 0.33 + 0.02 * rng.standard_normal()])
-        inner = np.array([wide - 0.12 - 2.2 * turn, top + 0.07])
-        corner = np.array([wide - 0.10 - 1.5 * turn, top + 0.015])
-        blade = np.array([glenoid, tip, inner, corner])
-        blade[:, 0] *= sign
-        out += 0.10 * _plate(grid, blade)
-        for a, b, bow, thick in ((glenoid, tip, 0.012, 0.006), (tip, inner, -0.008, 0.0035), (inner, corner, 0, 0.003),
-                                 (inner + [0.01, 0.02], glenoid + [0.03, -0.05], -0.012, 0.006)):  # fmt: skip
-            t = np.linspace(0, 1, 5)[:, None]
-            line = a + (b - a) * t + np.array([1, 0.3]) * bow * np.sin(np.pi * t)
-            line[:, 0] *= sign
-            lines.append(line)
+        turn = (0.05 if ap else 0.0) + 0.012 * rng.standard_normal()
+        glenoid = np.array([wide + 0.012, top + 0.055])
+        neck = glenoid + np.array([-0.02, 0.03])
+        tip = np.array([wide - 0.055 - turn, top + 0.33 + 0.02 * rng.standard_normal()])
+        inner = np.array([wide - 0.115 - 2.4 * turn, top + 0.13])
+        corner = np.array([wide - 0.085 - 1.6 * turn, top + 0.045])
+        flip = np.array([sign, 1])
+        out += 0.09 * _plate(grid, np.array([glenoid, neck, tip, inner, corner]) * flip)
+        edges = (
+            (np.array([glenoid - [0.002, 0.025], glenoid, neck, 0.5 * (neck + tip) + [0.006, 0], tip]), 0.0055),
+            (np.array([tip, 0.7 * tip + 0.3 * inner - [0.006, 0], 0.3 * tip + 0.7 * inner - [0.006, 0], inner, corner]), 0.003),
+            (np.array([inner + [0.0, 0.0], inner + [0.04, -0.03], glenoid - [0.05, 0.03], glenoid - [0.01, 0.055],
+                       glenoid + [0.035, -0.06]]), 0.007),
+            (np.array([corner, 0.6 * corner + 0.4 * glenoid - [0, 0.012], glenoid - [0.035, 0.03], glenoid - [0.028, 0.005],
+                       glenoid - [0.02, 0.015]]), 0.0055),
+        )  # fmt: skip
+        for line, thick in edges:
+            lines.append(line * flip)
             radii.append(np.full(5, thick))
-        head = np.array([wide + 0.05, top + 0.045])
-        elbow = np.array([wide + 0.115 + anatomy.arm_gap * 0.8, 0.75])
-        shaft = head + (elbow - head) * np.array([0.0, 0.08, 0.3, 0.6, 1.0])[:, None]
-        shaft[:, 0] *= sign
-        lines.append(shaft)
-        radii.append(np.array([0.036, 0.031, 0.019, 0.017, 0.018]))
+        head = np.array([wide + 0.052, top + 0.022])
+        elbow = np.array([wide + 0.10 + anatomy.arm_gap * 0.8, 0.85])
+        shaft = head + (elbow - head) * np.array([0.0, 0.045, 0.10, 0.35, 1.0])[:, None]
+        lines.append(shaft * flip)
+        radii.append(np.array([0.010, 0.036, 0.027, 0.017, 0.017]))
     out += _long_bone(grid, np.array(lines), np.array(radii), 0.0034 * anatomy.bone)
     return out
 

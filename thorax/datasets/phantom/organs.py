@@ -1,7 +1,7 @@
 """Soft tissue and air: thickness maps of torso, lungs, heart, great vessels, breasts, airway and stomach."""
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from thorax.datasets.phantom.anatomy import Anatomy
 from thorax.datasets.phantom.grid import Grid, fractal, step, stream
@@ -22,36 +22,26 @@ def ellipse(grid: Grid, at: tuple[float, float], radii: tuple[float, float], out
 
 def torso(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     """Return the thickness of the body, float32 (size, size) in units: neck, shoulders, trunk and arms."""
-    size, slope = anatomy.subject.size, anatomy.shoulder
+    size = anatomy.subject.size
     wide = anatomy.width.mean() + 0.045 + 0.07 * (size - 0.9)
     neck = 0.125 + 0.03 * (size - 1)
-    top = slope - 0.02
+    acromion = anatomy.acromion
     half = PchipInterpolator(
-        [-0.3, top - 0.08, top, top + 0.05, top + 0.10, top + 0.18, top + 0.26, 0.48, 0.75, 1.0, 1.4],
-        [
-            neck,
-            neck,
-            neck + 0.06,
-            neck + 0.2,
-            wide + 0.1,
-            wide + 0.13,
-            wide + 0.10,
-            wide,
-            wide + 0.01,
-            wide + 0.03,
-            wide + 0.06,
-        ],
+        [-0.4, acromion - 0.17, acromion - 0.10, acromion - 0.06, acromion - 0.035, acromion, acromion + 0.08]
+        + [acromion + 0.17, acromion + 0.27, 0.52, 0.75, 1.0, 1.4],
+        [neck, neck, neck + 0.055, neck + 0.17, wide - 0.02, wide + 0.08, wide + 0.13]
+        + [wide + 0.125, wide + 0.07, wide, wide + 0.01, wide + 0.03, wide + 0.06],
     )
     deep = PchipInterpolator([-0.3, 0.0, 0.1, 0.2, 0.35, 0.6, 0.8, 1.4], [0.5, 0.55, 0.6, 0.76, 0.93, 1.02, 1.1, 1.12])
     rows = grid.v[:, 0]
     width = half(rows).astype(np.float32)[:, None]
     depth = (anatomy.thickness * deep(rows)).astype(np.float32)[:, None]
-    body = depth * _rounded(grid.u / width, 2.6, 0.5)
+    body = depth * _rounded(grid.u / width, 4.0, 0.5)
     for sign in (-1, 1):
         elbow = wide + 0.12 + anatomy.arm_gap
-        middle = sign * (wide + 0.075 + (elbow - wide - 0.06) * step((grid.v - 0.22) / 0.5))
+        middle = sign * (wide + 0.055 + (elbow - wide - 0.05) * step((grid.v - acromion - 0.1) / 0.6))
         radius = np.float32(0.068 * size)
-        arm = 1.9 * radius * _rounded((grid.u - middle) / radius, 2.0, 0.5) * step((grid.v - 0.17) / 0.12)
+        arm = 1.9 * radius * _rounded((grid.u - middle) / radius, 2.0, 0.5) * step((grid.v - acromion - 0.08) / 0.15)
         np.maximum(body, arm, out=body)
     return body
 
@@ -91,9 +81,9 @@ def heart(anatomy: Anatomy, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(angle)
     reach = np.hypot(*(outline - centre).T)[order]
     rho = np.hypot(du, dv) / np.interp(np.arctan2(dv, du), angle[order], reach, period=2 * np.pi).astype(np.float32)
-    thickness[rows, columns] = 0.36 * anatomy.depth * _rounded(rho, 2.4, 0.55)
+    thickness[rows, columns] = 0.40 * anatomy.depth * _rounded(rho, 3.2, 0.5)
     silhouette = np.zeros((grid.size, grid.size), bool)
-    silhouette[rows, columns] = rho < 1
+    silhouette[rows, columns] = (rho < 1) & (grid.v[rows] < anatomy.dome.max() + 0.035)
     _great_vessels(anatomy, grid, thickness)
     return thickness, silhouette
 
@@ -103,12 +93,14 @@ def _great_vessels(anatomy: Anatomy, grid: Grid, out: np.ndarray) -> None:
     apex, knob = float(anatomy.apex.mean()), anatomy.knob
     mid = anatomy.midline(grid.v).astype(np.float32)
     arch = apex + 0.175
-    left = PchipInterpolator([-0.3, apex, arch - 0.03, arch + 0.05, 0.9], [0.07, 0.055, 0.05, 0.055, 0.05])(grid.v)
-    right = PchipInterpolator([-0.3, apex, arch, arch + 0.1, 0.9], [0.07, 0.055, 0.058, 0.062, 0.05])(grid.v)
+    wavy = stream(anatomy.subject.seed, "mediastinum").standard_normal((2, 8)) * 0.0035
+    heights = [-0.3, apex - 0.02, apex + 0.05, arch - 0.03, arch + 0.05, arch + 0.12, arch + 0.2, 0.9]
+    left = CubicSpline(heights, np.array([0.08, 0.068, 0.058, 0.052, 0.055, 0.055, 0.05, 0.05]) + wavy[0])(grid.v)
+    right = CubicSpline(heights, np.array([0.08, 0.066, 0.056, 0.054, 0.058, 0.064, 0.06, 0.05]) + wavy[1])(grid.v)
     columns = slice(grid.column(-0.14), grid.column(0.14) + 1)
     across = grid.u[:, columns] - mid
     reach = np.where(across > 0, left, right).astype(np.float32)
-    band = (0.26 * anatomy.depth) * _rounded(across / reach, 4, 0.5)
+    band = (0.27 * anatomy.depth) * _rounded(across / reach, 3, 0.6)
     np.maximum(out[:, columns], band, out=out[:, columns])
     shift = anatomy.heart_shift * 0.6
     ellipse(grid, (0.046 + shift, arch), (knob * 1.05, knob * 1.15), out, 0.27, 2.5, 0.5)
@@ -127,17 +119,18 @@ def breasts(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     woman = anatomy.subject.sex == "F" and anatomy.subject.age > 12
     for side, sign in enumerate((-1, 1)):
         if woman:
-            at = (sign * (0.235 + 0.01 * draw[0]), 0.60 + 0.03 * draw[1] + 0.005 * sign * draw[2])
-            across = (grid.u - at[0]) / np.float32(0.165 + 0.01 * draw[3])
-            along = (grid.v - at[1]) / np.where(grid.v > at[1], np.float32(0.13), np.float32(0.3))
-            full = 0.11 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))
-            power = 0.6
+            at = (sign * (0.235 + 0.01 * draw[0]), 0.66 + 0.03 * draw[1] + 0.005 * sign * draw[2])
+            across = (grid.u - at[0]) / np.float32(0.175 + 0.01 * draw[3])
+            along = (grid.v - at[1]) / np.where(grid.v > at[1], np.float32(0.15), np.float32(0.32))
+            full = 0.075 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))
+            # The lower fold is an edge; above, the breast runs out into the chest wall.
+            power = 0.55 + 1.6 * step((at[1] + 0.04 - grid.v) / 0.16)
         else:
             at = (sign * 0.2, 0.38 + 0.01 * draw[side])
             across = (grid.u - at[0]) / np.float32(0.2)
             along = (grid.v - at[1]) / np.float32(0.16)
-            full, power = 0.03, 0.9
-        out += full * np.clip(1 - across**2 - along**2, 0, None) ** np.float32(power)
+            full, power = 0.03, np.float32(1.6)
+        out += full * np.clip(1 - across**2 - along**2, 0, None) ** power
     return out
 
 

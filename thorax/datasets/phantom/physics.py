@@ -9,7 +9,7 @@ from thorax.datasets.phantom.subject import SCANNERS
 #: Attenuation of soft tissue per unit of length (0.19 per cm, water at about 65 keV; NIST XCOM) .
 WATER = 0.19 * 36.0
 #: Photons that reach a pixel of a 1024 px image through air at nominal exposure.
-_PHOTONS = 60_000.0
+_PHOTONS = 90_000.0
 
 
 def expose(attenuation: np.ndarray, anatomy: Anatomy) -> np.ndarray:
@@ -53,7 +53,7 @@ def develop(reading: np.ndarray, body: np.ndarray, anatomy: Anatomy) -> np.ndarr
     profile = SCANNERS[subject.scanner]
     size = reading.shape[0]
     if profile.equalise > 0:
-        reading = reading - np.float32(profile.equalise) * (blur(reading, 0.09 * size) - float(reading.mean()))
+        reading = reading - np.float32(profile.equalise) * (blur(reading, 0.11 * size) - float(reading.mean()))
     fine = blur(reading, 0.0035 * size)
     reading = reading + np.float32(profile.sharpness) * (reading - fine)
     coarse = max(size // 128, 1)
@@ -63,7 +63,7 @@ def develop(reading: np.ndarray, body: np.ndarray, anatomy: Anatomy) -> np.ndarr
     if subject.scanner == "film":
         share = share - np.float32(0.25 * np.log(subject.exposure))
     draw = rng.standard_normal(3)
-    slope = 3.0 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.08 * draw[0], 0.8, 1.25))
+    slope = 2.9 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.08 * draw[0], 0.8, 1.25))
     centre = 0.24 + 0.04 * float(draw[1])
     image = 1 / (1 + np.exp(-np.float32(slope) * (share - np.float32(centre))))
     image = np.clip((image - 0.07) / 0.91, 0, 1) ** np.float32(profile.gamma * (1 + 0.05 * float(draw[2])))

@@ -31,17 +31,17 @@ class ScannerProfile:
     toe: float = 0.5
     noise: float = 1.0
     sharpness: float = 0.4
-    equalise: float = 0.2
-    grain: float = 0.004
+    equalise: float = 0.45
+    grain: float = 0.002
 
 
 #: Machines by name; `standard` is the one that a population uses when nothing else is said.
 SCANNERS: dict[str, ScannerProfile] = {
     "standard": ScannerProfile(),
-    "crisp": ScannerProfile(gamma=1.1, toe=0.7, noise=0.8, sharpness=1.1, equalise=0.35, grain=0.003),
-    "soft": ScannerProfile(gamma=0.9, toe=0.3, noise=0.7, sharpness=-0.3, equalise=0.1, grain=0.003),
-    "portable": ScannerProfile(gamma=0.95, toe=0.2, noise=1.9, sharpness=0.1, equalise=0.05, grain=0.008),
-    "film": ScannerProfile(gamma=1.35, toe=1.0, noise=1.3, sharpness=0.0, equalise=0.0, grain=0.010),
+    "crisp": ScannerProfile(gamma=1.08, toe=0.65, noise=0.8, sharpness=0.9, equalise=0.55, grain=0.0015),
+    "soft": ScannerProfile(gamma=0.92, toe=0.35, noise=0.7, sharpness=-0.3, equalise=0.35, grain=0.0015),
+    "portable": ScannerProfile(gamma=0.95, toe=0.2, noise=1.7, sharpness=0.1, equalise=0.35, grain=0.004),
+    "film": ScannerProfile(gamma=1.2, toe=0.9, noise=1.2, sharpness=0.0, equalise=0.25, grain=0.005),
 }
 
 

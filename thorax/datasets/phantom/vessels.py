@@ -11,19 +11,36 @@ _BLOOD = 11.0
 _CLASSES = np.array([0.0006, 0.0012, 0.002, 0.0032, 0.005, 0.008, 0.012])
 
 
+#: Angle in degrees, length and radius of the first vessels: to the upper lobe, the interlobar, a vein from below.
+_TRUNKS = ((-62.0, 0.05, 0.0105), (62.0, 0.105, 0.0150), (25.0, 0.04, 0.0100), (-20.0, 0.03, 0.0100), (85.0, 0.06, 0.009))
+
+
+def _trunk(hilum: np.ndarray, sign: int, angle: float, length: float, radius: float, step: float) -> tuple[np.ndarray, ...]:
+    """Return points of one tapering first vessel: u, v, radius and length of the piece, each float (n,)."""
+    t = np.linspace(0, 1, max(int(length / step), 8))
+    heading = np.deg2rad(angle) - 0.35 * (t - 0.5)
+    ds = np.full_like(t, length / t.size)
+    u = hilum[0] + sign * np.cumsum(np.cos(heading) * ds)
+    return u, hilum[1] + np.cumsum(np.sin(heading) * ds), radius * (1 - 0.5 * t), ds
+
+
 def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) -> tuple[np.ndarray, ...]:
     """Return points of one lung's tree: u, v, radius and length of the piece, each float (n,)."""
     sign = (-1, 1)[side]
-    mains = 15
+    mains = 19
     # From nearly straight up, over the side, to nearly straight down; more of the lung lies below the hilum than above.
     fan = np.linspace(-78, 88, mains) + 7 * rng.standard_normal(mains)
     heading = np.deg2rad(fan)
     hilum = anatomy.hila[side]
-    at = np.tile(hilum, (mains, 1)) + np.stack([sign * 0.012 * np.cos(heading), 0.035 * np.sin(heading)], 1)
+    # Branches leave two trunks: a short one to the upper lobe, and the interlobar artery that descends beside the heart.
+    along = np.where(fan < -10, 0.035 * np.clip(-fan / 60, 0, 1.2), 0.085 * np.clip((fan + 10) / 80, 0, 1.1))
+    lean = np.where(fan < -10, np.deg2rad(-62), np.deg2rad(62))
+    along = along * rng.uniform(0.7, 1.2, mains)
+    at = hilum + np.stack([sign * along * np.cos(lean), along * np.sin(lean)], 1) + 0.003 * rng.standard_normal((mains, 2))
     scale = (anatomy.dome[side] - anatomy.apex[side]) / 0.53
-    radius = 0.0066 * (1 + 0.2 * rng.standard_normal(mains)) * np.where(fan < 0, anatomy.upper_flow, 1.05)
+    radius = 0.0060 * (1 + 0.2 * rng.standard_normal(mains)) * np.where(fan < 0, anatomy.upper_flow, 1.05)
     length = 0.088 * scale * np.where(fan < -40, 0.85, 1.0) * (1 + 0.2 * rng.standard_normal(mains))
-    parts: list[tuple[np.ndarray, ...]] = []
+    parts = [_trunk(hilum, sign, angle, long, thick, step) for angle, long, thick in _TRUNKS]
     for _ in range(_GENERATIONS):
         count = max(int(length.max() / step), 6)
         t = np.linspace(0, 1, count)[None, :]
@@ -43,7 +60,7 @@ def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) ->
         flip = np.where(rng.random(len(heading)) < 0.5, 1, -1)
         heading = np.concatenate([last + flip * part[0] * 0.6, last + flip * part[1] * 1.25])
         radius = np.concatenate(
-            [radius * rng.uniform(0.76, 0.9, len(radius)), radius * rng.uniform(0.5, 0.72, len(radius))]
+            [radius * rng.uniform(0.78, 0.92, len(radius)), radius * rng.uniform(0.52, 0.76, len(radius))]
         )
         length = np.concatenate(
             [length * rng.uniform(0.7, 0.95, len(length)), length * rng.uniform(0.5, 0.85, len(length))]
@@ -77,9 +94,8 @@ def vessels(anatomy: Anatomy, grid: Grid, aerated: np.ndarray) -> np.ndarray:
             typical = float(radius[chosen].mean())
             layer = grid.splat(u[chosen], v[chosen], weight[chosen])
             out += grid.blur(layer, max(0.55 * typical, 0.35 * grid.px))
-    for side in (0, 1):
-        for du, dv, wide, high, depth in ((0.004, 0.0, 0.020, 0.034, 0.034), (0.012, 0.05, 0.013, 0.045, 0.026)):
-            at = anatomy.hila[side] + np.array([(-1, 1)[side] * du, dv])
-            bulk = np.exp(-(((grid.u - at[0]) / wide) ** 2) - ((grid.v - at[1]) / high) ** 2)
-            out += np.float32(depth * _BLOOD) * bulk * np.clip(aerated * 2, 0, 1) * 0.55
+    for side, sign in enumerate((-1, 1)):
+        at = anatomy.hila[side]
+        bulk = np.exp(-(((grid.u - at[0] + sign * 0.006) / 0.017) ** 2) - ((grid.v - at[1] - 0.006) / 0.03) ** 2)
+        out += np.float32(0.022 * _BLOOD) * bulk * np.clip(aerated * 2, 0, 1)
     return out
