@@ -68,8 +68,13 @@ def make_phantom(
         print_json(about)
         return
     kept = arguments["count"] - about["made"]
-    out.print(f"{target}: {about['made']:,} phantoms made" + (f", {kept:,} were there already." if kept else "."))
-    err.print("All of them are SYNTHETIC; phantom.json says how they were made, truth.parquet what they show.")
+    out.print(
+        f"{target}: {about['made']:,} phantoms made" + (f", {kept:,} were there already." if kept else "."),
+        soft_wrap=True,
+    )
+    err.print(
+        "All of them are SYNTHETIC; phantom.json says how they were made, truth.parquet what they show.", soft_wrap=True
+    )
 
 
 def _defaults(**given: int | None) -> dict[str, int]:

@@ -25,6 +25,9 @@ GENERATOR = "1"
 
 ABOUT = "phantom.json"
 
+#: Pixels in all, below which one process is done before others have started.
+_WORTH_A_POOL = 2_000_000
+
 Advance = Callable[[int], None]
 
 
@@ -139,7 +142,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _render_all(recipe: Recipe, folder: Path, workers: int, advance: Advance, journal: bool) -> int:
-    count = min(workers or os.cpu_count() or 1, -(-recipe.count // BLOCK))
+    count = min(workers or _fitting_workers(recipe), -(-recipe.count // BLOCK))
     made = 0
     if count == 1:
         for block in _blocks_of(recipe):
@@ -155,6 +158,11 @@ def _render_all(recipe: Recipe, folder: Path, workers: int, advance: Advance, jo
         while waiting:
             made += _finish(waiting.popleft(), advance)
     return made
+
+
+def _fitting_workers(recipe: Recipe) -> int:
+    """One process a core, unless starting them would take longer than the rendering."""
+    return (os.cpu_count() or 1) if recipe.count * recipe.size**2 > _WORTH_A_POOL else 1
 
 
 def _finish(task: tuple[Future[int], int], advance: Advance) -> int:

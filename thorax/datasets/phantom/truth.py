@@ -43,7 +43,8 @@ SCHEMA = pa.schema(
     ]
 )
 
-_ROWS = 50_000
+#: Rows kept in memory before they are written.
+_ROWS = 4096
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from thorax.datasets.phantom.render import Phantom, render, twin
 from thorax.files import room_errors
 
 #: Cases a block.
-BLOCK = 32
+BLOCK = 8
 
 #: The folder of the journals; gone when the dataset is whole.
 JOURNALS = ".journal"

@@ -119,9 +119,10 @@ def _image(dataset: "Dataset", case: Case) -> None:
     dataset.PatientOrientation = ["L", "F"]
     dataset.BodyPartExamined = "CHEST"
     dataset.ImageLaterality = "U"
-    dataset.AnatomicRegionSequence = [_code("51185008", "SCT", "Chest")]
+    dataset.AnatomicRegionSequence = [_code("816094009", "SCT", "Chest")]
     dataset.ViewPosition = case.subject.view
-    view = {"PA": ("399348003", "Postero-anterior"), "AP": ("399067008", "Antero-posterior")}[case.subject.view]
+    # Context groups 4009 (body parts) and 4010 (DX views) of PS3.16.
+    view = {"PA": ("272479007", "postero-anterior"), "AP": ("399348003", "antero-posterior")}[case.subject.view]
     view_code = _code(view[0], "SCT", view[1])
     view_code.ViewModifierCodeSequence = []
     dataset.ViewCodeSequence = [view_code]
