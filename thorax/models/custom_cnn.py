@@ -21,19 +21,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = _convolution(inputs, outputs, stride=stride)
         self.second = _convolution(outputs, outputs)
-        self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else _shortcut(inputs, outputs, stride)
+        self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else _convolution(inputs, outputs, 1, stride)
         self.activation = nn.SiLU()
         nn.init.zeros_(self.second[1].weight)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (N, inputs, h, w) to (N, outputs, h / stride, w / stride)."""
         return self.activation(self.second(self.activation(self.first(image))) + self.shortcut(image))
-
-
-def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Average before projecting, which loses no pixel (He et al. 2019, "Bag of Tricks", ResNet-D)."""
-    pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
-    return nn.Sequential(pool, *_convolution(inputs, outputs, kernel=1))
 
 
 def custom_cnn(stride: int = 16) -> tuple[nn.Sequential, int]:

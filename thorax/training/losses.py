@@ -1,0 +1,74 @@
+"""Losses for multi-label targets, where a NaN target is left out."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from thorax import settings
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, positive_weight: Tensor | None = None) -> Tensor:
+    """Return the cross-entropy of each entry.
+
+    Args:
+        logits: (N, F).
+        targets: (N, F), from 0 to 1, no NaN.
+        positive_weight: (F,), by which the loss of positives is multiplied.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive_weight, reduction="none")
+
+
+def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
+    """Return the binary focal loss of each entry: cross-entropy times |target − probability| ** gamma.
+
+    For targets of 0 and 1 this is Lin et al. 2017 (ICCV), equation 4; between them it is the quality focal loss of
+    Li et al. 2020 (NeurIPS), which is least where the probability equals the target.
+
+    Args:
+        logits: (N, F).
+        targets: (N, F), from 0 to 1, no NaN.
+        gamma: at least 0; 0 is plain cross-entropy.
+    """
+    # A zero distance has no gradient at gamma below 1, so the distance is kept off zero.
+    distance = (targets - torch.sigmoid(logits)).abs().clamp_min(1e-6)
+    return distance**gamma * binary_cross_entropy(logits, targets)
+
+
+def smooth(targets: Tensor, amount: float) -> Tensor:
+    """Draw targets towards one half: `target * (1 - amount) + amount / 2` (Szegedy et al. 2016)."""
+    return targets * (1 - amount) + amount / 2
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of the entries where the mask holds; 0 where it holds nowhere."""
+    return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def make_loss(recipe: settings.Train, positives: Tensor, negatives: Tensor) -> Loss:
+    """Build the loss that the settings ask for.
+
+    Args:
+        recipe: names the loss, gamma and label smoothing.
+        positives: (F,), number of positives a finding in the training split, each at least 1.
+        negatives: (F,), number of negatives.
+
+    Returns:
+        A function of logits (N, F) and targets (N, F), with NaN where a label is to be left out, to a scalar.
+    """
+    weight = (negatives / positives).float()
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        logits = logits.float()
+        known = ~torch.isnan(targets)
+        target = smooth(torch.nan_to_num(targets), recipe.label_smoothing)
+        if recipe.loss == "focal":
+            each = focal(logits, target, recipe.focal_gamma)
+        else:
+            each = binary_cross_entropy(logits, target, weight.to(logits.device) if recipe.loss != "bce" else None)
+        return masked_mean(each, known)
+
+    return loss

@@ -1,0 +1,65 @@
+"""What a trained network leaves behind for the steps after it: weights, graph, head, curves, and its answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from thorax.files import write_json
+from thorax.models import Network
+from thorax.training.export import export_onnx
+from thorax.training.runtime import Runtime
+from thorax.training.scoring import answer
+
+#: Splits whose answers are kept, and whether with maps, which only calibration and test have use for.
+SPLITS = {"train": False, "validation": False, "calibration": True, "test": True}
+
+
+def write_network(
+    network: Network, out: Path, size: int, metadata: dict[str, str], curves: list[dict[str, Any]]
+) -> None:
+    """Write `weights.safetensors`, `head.safetensors`, `model.onnx` and `curves.json`.
+
+    Args:
+        network: moved to the CPU.
+        out: an existing folder.
+        size: image side, px.
+        metadata: kept in the weights file: architecture, findings (JSON), size.
+        curves: one record an epoch.
+    """
+    network.to("cpu", memory_format=torch.contiguous_format).eval()
+    tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, out / "weights.safetensors", metadata)
+    head = {"weight": network.head.weight.detach(), "bias": network.head.bias.detach()}
+    save_file(head, out / "head.safetensors", metadata)
+    export_onnx(network, size, out / "model.onnx")
+    write_json(out / "curves.json", curves)
+
+
+def write_answers(
+    network: Network, store: Any, runtime: Runtime, out: Path, advance: Callable[[int], None] = lambda images: None
+) -> None:
+    """Write `outputs-<split>.npz` for every split, computed in float32 so that the ONNX graph gives the same.
+
+    Each file holds `image_id`, `patient_id`, `logits` and `truth` (n, F), `features` (n, D), and for calibration
+    and test `maps` (n, F, h, w) in float16. It opens with `allow_pickle=False`.
+    """
+    exact = Runtime(runtime.device, None, runtime.memory_format)
+    exact.place(network)
+    for split, with_maps in SPLITS.items():
+        indices = store.indices(split)
+        answers = answer(network, store, indices, exact, maps=with_maps, advance=advance)
+        rows = store.rows.iloc[indices]
+        arrays = {
+            "image_id": rows["image_id"].to_numpy(dtype=str),
+            "patient_id": rows["patient_id"].to_numpy(dtype=str),
+            "logits": answers.logits,
+            "features": answers.features,
+            "truth": store.truth(indices),
+        }
+        if answers.maps is not None:
+            arrays["maps"] = answers.maps
+        np.savez(out / f"outputs-{split}.npz", **arrays)

@@ -1,0 +1,187 @@
+"""The training step: an image store and an architecture in, a trained network and its answers out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thorax import settings
+from thorax.errors import InputError
+from thorax.files import atomic_folder, write_json
+from thorax.models import Network, build
+from thorax.models.freezing import unfreeze
+from thorax.training.fit import Report, Task, fit
+from thorax.training.losses import make_loss
+from thorax.training.outputs import SPLITS, write_answers, write_network
+from thorax.training.runtime import choose_runtime, seed_step, steady
+
+#: Settings on which a run's weights do not depend, or which only say where it runs.
+_ELSEWHERE = {"architectures", "overrides", "device", "threads"}
+#: Images from which the grey levels for normalisation are taken.
+_SAMPLE = 512
+
+
+def train(
+    store_dir: Path,
+    architecture: str,
+    settings: settings.Train,
+    out: Path,
+    *,
+    checkpoints: Path | None = None,
+    report: Report | None = None,
+    pretrained_dir: Path = Path("var/pretrained"),
+) -> dict[str, Any]:
+    """Train one architecture on an image store and write all that later steps need.
+
+    Args:
+        store_dir: folder of the image store.
+        architecture: its name in `thorax.models.ARCHITECTURES`.
+        settings: the training section, whose overrides for this architecture are applied here.
+        out: folder to write: `weights.safetensors`, `head.safetensors`, `model.onnx`, `network.json`, `curves.json`
+            and `outputs-<split>.npz`; it appears whole or not at all.
+        checkpoints: folder of this run's checkpoint, from which an earlier, broken-off run goes on.
+        report: called after each step and epoch with a JSON-able dict: architecture, stage, epoch, epochs, step,
+            steps, loss, auroc (of the last validation, or None), eta_seconds (or None).
+        pretrained_dir: where the project keeps weights that it made on phantoms.
+
+    Returns:
+        What `network.json` holds.
+
+    Raises:
+        InputError: settings, weights, images or labels that cannot be trained with, each named.
+        TrainingError: training that broke off, and what to change.
+        RoomError: the disk is full.
+    """
+    from thorax.preprocessing.store import ImageStore
+
+    store = ImageStore.open(store_dir)
+    recipe = settings.of(architecture)
+    tell = report or (lambda state: None)
+    with steady(recipe):
+        runtime = choose_runtime(recipe, architecture)
+        positives, negatives = count_labels(store)
+        seed_step(recipe.seed, 0, -1)
+        network = build(
+            architecture,
+            len(store.findings),
+            recipe.dropout,
+            recipe.pretrained,
+            size=store.size,
+            stride=recipe.stride,
+            names=store.findings,
+            folder=pretrained_dir,
+        )
+        _prepare(network, recipe, store, positives, negatives)
+        runtime.place(network)
+        task = Task(
+            architecture=architecture,
+            recipe=recipe,
+            network=network,
+            store=store,
+            loss=make_loss(recipe, torch.from_numpy(positives), torch.from_numpy(negatives)),
+            runtime=runtime,
+            report=lambda state: tell({"stage": "train", **state}),
+            checkpoints=checkpoints,
+            configuration=_configuration(architecture, recipe, store),
+            failures=checkpoints or out.parent,
+        )
+        state = fit(task)
+        with atomic_folder(out) as folder:
+            tell({"architecture": architecture, "stage": "answer", "epoch": state.epoch, "epochs": recipe.epochs})
+            write_answers(network, store, runtime, folder)
+            tell({"architecture": architecture, "stage": "export", "epoch": state.epoch, "epochs": recipe.epochs})
+            metadata = {
+                "architecture": architecture,
+                "findings": json.dumps(list(store.findings)),
+                "size": str(store.size),
+            }
+            write_network(network, folder, store.size, metadata, state.curves)
+            facts = _facts(architecture, network, store, recipe, folder)
+            facts |= {
+                "epochs": state.epoch,
+                "best_epoch": state.best_epoch + 1,
+                "validation_auroc": state.curves[state.best_epoch]["validation_auroc"],
+                "seconds": state.seconds,
+                "images_per_second": float(np.median([record["images_per_second"] for record in state.curves])),
+                "precision": "float32" if runtime.autocast is None else "bfloat16",
+                "device": str(runtime.device),
+            }
+            write_json(folder / "network.json", facts)
+    return facts
+
+
+def count_labels(store: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Count positives and negatives a finding in the training split; every split must have images.
+
+    Returns:
+        Two arrays (F,), float32.
+
+    Raises:
+        InputError: an empty split, or a finding that has none of either.
+    """
+    for split in SPLITS:
+        if not len(store.indices(split)):
+            raise InputError(f"The {split} split has no images.", "Give it a larger share under split in params.yaml.")
+    targets = store.targets(store.indices("train"))
+    if len(targets) < 2:
+        raise InputError("The train split has one image.", "Give it a larger share under split in params.yaml.")
+    positives, negatives = np.nansum(targets > 0.5, axis=0), np.nansum(targets <= 0.5, axis=0)
+    for counts, what in ((positives, "positive"), (negatives, "negative")):
+        empty = [name for name, count in zip(store.findings, counts, strict=True) if count == 0]
+        if empty:
+            raise InputError(
+                f"The train split has no {what} image of {_list(empty)}.",
+                "Leave it out of data.findings, or add such images.",
+            )
+    return positives.astype(np.float32), negatives.astype(np.float32)
+
+
+def _prepare(
+    network: Network, recipe: settings.Train, store: Any, positives: np.ndarray, negatives: np.ndarray
+) -> None:
+    """Normalise by the training images and start at the base rates, where no earlier training says otherwise."""
+    if recipe.pretrained == "none":
+        indices = store.indices("train")
+        sample = indices[:: max(1, len(indices) // _SAMPLE)]
+        grey = store.images(sample).astype(np.float32) / 255
+        network.normalise_by(float(grey.mean()), float(max(grey.std(), 1e-3)))
+        if recipe.loss != "weighted_bce":
+            network.start_head_at(torch.from_numpy(positives / (positives + negatives)))
+    unfreeze(network, recipe.unfreeze)
+
+
+def _configuration(architecture: str, recipe: settings.Train, store: Any) -> dict[str, Any]:
+    """What a checkpoint must agree with."""
+    data = ("size", "findings", "count", "manifest_digest", "split_digest", "preprocessing")
+    return {
+        "architecture": architecture,
+        "train": recipe.model_dump(mode="json", exclude=_ELSEWHERE),
+        "store": {key: store.info.get(key) for key in data},
+    }
+
+
+def _facts(architecture: str, network: Network, store: Any, recipe: settings.Train, folder: Path) -> dict[str, Any]:
+    with np.load(folder / "outputs-test.npz") as answers:
+        map_size = int(answers["maps"].shape[-1])
+    return {
+        "architecture": architecture,
+        "findings": list(store.findings),
+        "size": store.size,
+        "channels": 1,
+        "feature_dim": network.feature_dim,
+        "map_size": map_size,
+        "dropout": recipe.dropout,
+        "mean": float(network.mean),
+        "std": float(network.std),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "pretrained": recipe.pretrained,
+        "notes": network.notes,
+        "train_images": len(store.indices("train")),
+    }
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
