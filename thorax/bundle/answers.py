@@ -1,0 +1,85 @@
+"""From a network's outputs to answers: the one path that serving, batch prediction and the reference table share."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thorax.explain import box_from_map, map_statistics, upsample
+from thorax.imaging import Placement
+from thorax.prediction import Box, FindingAnswer, Heat, Novelty
+
+if TYPE_CHECKING:
+    from thorax.calibration import Calibration
+
+
+def box_on_image(box: tuple[float, float, float, float], size: int, spot: Placement) -> Box | None:
+    """Carry a box from the network's square (fractions of `size` px) to the image that lies in it at `spot`.
+
+    Returns:
+        The box as fractions of the image, cut at its edges, or None where nothing of it lies on the image.
+    """
+    x, y, w, h = (value * size for value in box)
+    left, right = (min(max((at - spot.left) / spot.width, 0.0), 1.0) for at in (x, x + w))
+    top, bottom = (min(max((at - spot.top) / spot.height, 0.0), 1.0) for at in (y, y + h))
+    if right <= left or bottom <= top:
+        return None
+    return Box(x=left, y=top, w=right - left, h=bottom - top)
+
+
+def map_on_image(map_: np.ndarray, size: int, spot: Placement) -> np.ndarray:
+    """Cut a map (h, w) of the network's square to the part that covers the image, at the square's resolution."""
+    if (spot.left, spot.top, spot.width, spot.height) == (0, 0, size, size):
+        return map_
+    whole = upsample(map_, (size, size))
+    return whole[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width]
+
+
+def answer(
+    calibration: "Calibration",
+    outputs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    views: Sequence[str],
+    size: int,
+    spots: Sequence[Placement] | None = None,
+) -> list[tuple[tuple[FindingAnswer, ...], Novelty]]:
+    """Turn outputs into answers.
+
+    Args:
+        calibration: of the bundle.
+        outputs: logits (N, F), features (N, D) and class activation maps (N, F, h, w) of the same images.
+        views: of each image; conformal cut-offs may differ between them.
+        size: of the network's square, in px.
+        spots: where each image lies in it; without them no boxes are drawn up.
+
+    Returns:
+        One pair an image: its findings' answers, and how far it lies from the known.
+    """
+    logits, features, maps = outputs
+    probabilities = np.clip(calibration.probabilities(logits), 0.0, 1.0)
+    decisions = calibration.decisions(probabilities)
+    conformal = calibration.conformal(probabilities, views)
+    uncertainty = np.clip(calibration.uncertainty(probabilities), 0.0, 1.0)
+    scores = calibration.ood_score(features)
+    cutoff = float(calibration.ood_cutoff)
+    thresholds = calibration.thresholds
+    results = []
+    for i in range(len(logits)):
+        answers = []
+        for j, finding in enumerate(calibration.findings):
+            decided = bool(decisions[i, j])
+            box = box_from_map(maps[i, j]) if spots is not None and decided else None
+            answers.append(
+                FindingAnswer(
+                    finding=finding,
+                    probability=float(probabilities[i, j]),
+                    threshold=float(thresholds[j]),
+                    decision=decided,
+                    conformal=str(conformal[i, j]),  # type: ignore[arg-type]
+                    uncertainty=float(uncertainty[i, j]),
+                    box=box_on_image(box, size, spots[i]) if box and spots is not None else None,
+                    heat=Heat(**map_statistics(maps[i, j])),
+                )
+            )
+        novelty = Novelty(score=float(scores[i]), cutoff=cutoff, out=bool(scores[i] > cutoff))
+        results.append((tuple(answers), novelty))
+    return results

@@ -1,0 +1,237 @@
+"""Read a bundle and answer with it: ONNX Runtime, NumPy, OpenCV, and neither PyTorch nor MLflow."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from thorax.bundle import verify
+from thorax.bundle.answers import answer
+from thorax.errors import BundleError, InputError
+from thorax.prediction import (
+    ImageReport,
+    ModelName,
+    Prediction,
+    new_request_id,
+    now,
+    refer_reasons,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from thorax.calibration import Calibration
+    from thorax.imaging import Placement, Radiograph
+
+
+class Preprocessing(BaseModel):
+    """How an image becomes the network's input; the arguments of `thorax.imaging.to_network_input`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    size: int
+    resize: Literal["squash", "pad"] = "squash"
+    clahe: bool = False
+
+
+class BundleInfo(BaseModel):
+    """What `bundle.json` says: which network, for which findings, from which data."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    format: int
+    name: str
+    architecture: str
+    findings: tuple[str, ...]
+    size: int
+    preprocessing: Preprocessing
+    revision: str
+    synthetic: bool
+    versions: dict[str, str]
+    created: str
+    lineage: dict[str, Any]
+    digests: dict[str, str]
+
+
+class Bundle:
+    """A loaded bundle. Make one with `Bundle.load`; every method may be called from several threads at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        info: BundleInfo,
+        session: "onnxruntime.InferenceSession",
+        calibration: "Calibration",
+        version: str,
+    ) -> None:
+        self.folder = folder
+        self.info = info
+        self.calibration = calibration
+        self.version = version
+        self._session = session
+
+    @classmethod
+    def load(cls, folder: Path | str, verify: bool = True, threads: int = 1, version: str | None = None) -> Self:
+        """Read a bundle, check every file against its digest, and let the graph prove itself.
+
+        Args:
+            folder: the one that holds `bundle.json`.
+            verify: check digests and stored predictions; leave it on unless this very folder was just checked.
+            threads: ONNX Runtime's threads for one image; 1 where several images are scored side by side.
+            version: the registry's version; without one, answers carry the start of the bundle's own digest.
+
+        Raises:
+            BundleError: names what is missing, changed or wrong.
+        """
+        return _load(cls, Path(folder), verify, threads, version)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings, in the order of the outputs."""
+        return self.info.findings
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Operating points (F,) on calibrated probabilities."""
+        return self.calibration.thresholds
+
+    @property
+    def model(self) -> ModelName:
+        """Which model answers."""
+        info = self.info
+        return ModelName(name=info.name, version=self.version, architecture=info.architecture, synthetic=info.synthetic)
+
+    def card(self) -> str:
+        """The model card, as Markdown."""
+        return (self.folder / "model_card.md").read_text(encoding="utf-8")
+
+    def inputs(self, radiographs: "Sequence[Radiograph]") -> np.ndarray:
+        """Return uint8 (N, S, S), what the network reads of each radiograph."""
+        from thorax.imaging import to_network_input
+
+        how = self.info.preprocessing
+        arrays = [to_network_input(r.pixels, how.size, how.resize, how.clahe) for r in radiographs]
+        return np.stack(arrays) if arrays else np.zeros((0, how.size, how.size), np.uint8)
+
+    def spot(self, width: int, height: int) -> "Placement":
+        """Return where an image of `width` × `height` px lies in the network's square."""
+        from thorax.imaging import place
+
+        return place(width, height, self.info.size, self.info.preprocessing.resize)
+
+    def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Run the network.
+
+        Args:
+            inputs: uint8 (N, S, S).
+
+        Returns:
+            logits (N, F), features (N, D) and class activation maps (N, F, h, w), all float32.
+        """
+        scaled = inputs[:, None].astype(np.float32) / np.float32(255)
+        logits, features, maps = self._session.run(["logits", "features", "maps"], {"image": scaled})
+        return logits, features, maps
+
+    def predict(self, radiographs: "Sequence[Radiograph]") -> list[Prediction]:
+        """Answer for each radiograph, in one pass of the network: findings, boxes, novelty, summary, and the maps."""
+        from thorax.imaging import statistics
+
+        if not radiographs:
+            return []
+        start = time.perf_counter()
+        inputs = self.inputs(radiographs)
+        outputs = self.run(inputs)
+        spots = [self.spot(r.width, r.height) for r in radiographs]
+        views = [r.view or "unknown" for r in radiographs]
+        answers = answer(self.calibration, outputs, views, self.info.size, spots)
+        model, rule = self.model, self.calibration.refer_rule
+        predictions = []
+        for radiograph, network_input, maps, (found, novelty) in zip(
+            radiographs, inputs, outputs[2], answers, strict=True
+        ):
+            reasons = refer_reasons(found, novelty, radiograph.checks, rule.when, rule.entropy)
+            predictions.append(
+                Prediction(
+                    request_id=new_request_id(),
+                    time=now(),
+                    model=model,
+                    findings=found,
+                    refer=bool(reasons),
+                    refer_reasons=reasons,
+                    novelty=novelty,
+                    image=_report(radiograph, statistics(network_input)),
+                    summary=summarise(found, novelty, model.synthetic),
+                    maps=maps,
+                    took_ms=round((time.perf_counter() - start) * 1000, 2),
+                )
+            )
+        return predictions
+
+
+B = TypeVar("B", bound=Bundle)
+
+
+def _report(radiograph: "Radiograph", statistics: dict[str, float]) -> ImageReport:
+    return ImageReport(
+        kind=radiograph.kind,
+        width=radiograph.width,
+        height=radiograph.height,
+        bits=radiograph.bits,
+        view=radiograph.view,
+        age=radiograph.age,
+        sex=radiograph.sex,
+        statistics=statistics,
+        checks=radiograph.checks,
+    )
+
+
+def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | None) -> B:
+    from thorax.calibration import Calibration
+
+    tree = verify.read_info(folder)
+    try:
+        info = BundleInfo.model_validate(tree)
+    except ValidationError as error:
+        keys = ", ".join(".".join(str(part) for part in item["loc"]) for item in error.errors())
+        raise BundleError(f"{folder / 'bundle.json'} has wrong or missing keys: {keys}.") from error
+    if check:
+        verify.verify_files(folder, info.digests)
+    session = open_session(folder / "model.onnx", threads)
+    try:
+        calibration = Calibration.load(folder)
+    except InputError as error:
+        raise BundleError(error.message, error.mend) from error
+    if tuple(calibration.findings) != info.findings:
+        raise BundleError(f"calibration.json and bundle.json in {folder} name different findings.")
+    bundle = cls(folder, info, session, calibration, version or verify.identity(tree)[:12])
+    if check:
+        verify.verify_proof(folder, lambda inputs: bundle.run(inputs)[0])
+    return bundle
+
+
+def open_session(graph: Path, threads: int) -> "onnxruntime.InferenceSession":
+    """Open an ONNX graph on the processor.
+
+    Raises:
+        BundleError: the graph cannot be read, or lacks an output.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads starve their neighbours where several workers share a machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own errors share no base below Exception
+        raise BundleError(f"{graph} is not a graph that ONNX Runtime can read: {error}") from error
+    missing = {"logits", "features", "maps"} - {output.name for output in session.get_outputs()}
+    if missing:
+        raise BundleError(f"{graph} lacks the outputs {', '.join(sorted(missing))}.")
+    return session

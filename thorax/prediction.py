@@ -1,0 +1,223 @@
+"""What the model answers for one radiograph, in one typed record, and the paragraph that says it in plain words."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+Conformal = Literal["present", "absent", "uncertain"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Box(_Record):
+    """Where a finding's heatmap is warmest: upper left corner and extent, as fractions of the image."""
+
+    x: Share
+    y: Share
+    w: Share
+    h: Share
+
+
+class Heat(_Record):
+    """Where a finding's heatmap lies: its centre and its spread, as fractions of the image's sides."""
+
+    x: Share
+    y: Share
+    spread: Annotated[float, Field(ge=0.0)]
+
+
+class FindingAnswer(_Record):
+    """The answer for one finding.
+
+    `probability` is calibrated; `decision` says whether it reaches `threshold`, the operating point. `conformal`
+    is the set-valued answer at the stated error rate, and `uncertainty` the binary entropy in bits, 0 to 1.
+    """
+
+    finding: str
+    probability: Share
+    threshold: Share
+    decision: bool
+    conformal: Conformal
+    uncertainty: Share
+    box: Box | None = None
+    heat: Heat | None = None
+
+
+class Novelty(_Record):
+    """How far the image lies from those the model was calibrated on; `out` when `score` exceeds `cutoff`."""
+
+    score: float
+    cutoff: float
+    out: bool
+
+
+class ModelName(_Record):
+    """Which model answered. `synthetic` models were trained on phantoms and say nothing about patients."""
+
+    name: str
+    version: str
+    architecture: str
+    synthetic: bool
+
+
+class ImageReport(_Record):
+    """What is known of the image: its format, what was given with it, its statistics, and what was checked."""
+
+    kind: str
+    width: int
+    height: int
+    bits: int
+    view: str | None = None
+    age: float | None = None
+    sex: str | None = None
+    statistics: dict[str, float] = {}
+    checks: dict[str, str] = {}
+
+
+class Prediction(_Record):
+    """One answer. `maps` are the class activation maps (findings, rows, columns), never written out as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    request_id: str
+    time: datetime
+    model: ModelName
+    findings: tuple[FindingAnswer, ...]
+    refer: bool
+    refer_reasons: tuple[str, ...]
+    novelty: Novelty
+    image: ImageReport
+    summary: str
+    took_ms: float | None = None
+    maps: SkipJsonSchema[np.ndarray | None] = Field(default=None, exclude=True, repr=False)
+
+    def of(self, finding: str) -> FindingAnswer:
+        """Return the answer for one finding.
+
+        Raises:
+            KeyError: the model does not know it.
+        """
+        for answer in self.findings:
+            if answer.finding == finding:
+                return answer
+        raise KeyError(finding)
+
+
+def new_request_id() -> str:
+    """Return an id that no other request has, and that says nothing about who asked."""
+    return uuid.uuid4().hex
+
+
+def now() -> datetime:
+    """Return the time in UTC, to the millisecond."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def label(finding: str) -> str:
+    """Return a finding's name as a person writes it.
+
+    >>> label("Pleural_Thickening")
+    'pleural thickening'
+    """
+    return finding.replace("_", " ").lower()
+
+
+def percent(probability: float) -> str:
+    """Return a probability as a person says it, never as a certainty.
+
+    >>> percent(0.874), percent(0.9999), percent(0.0001)
+    ('87%', 'over 99%', 'under 1%')
+    """
+    if probability > 0.99:
+        return "over 99%"
+    return "under 1%" if probability < 0.01 else f"{probability:.0%}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words as a person does.
+
+    >>> listed(["effusion", "edema", "cardiomegaly"])
+    'effusion, edema and cardiomegaly'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def refer_reasons(
+    answers: Sequence[FindingAnswer],
+    novelty: Novelty,
+    checks: Mapping[str, str],
+    when: Sequence[str],
+    entropy: float,
+) -> tuple[str, ...]:
+    """Say why a person should read this image before anyone relies on the answer; empty when nothing calls for it.
+
+    Args:
+        answers: one a finding.
+        novelty: how far the image lies from the known.
+        checks: what looks wrong with the picture, one sentence each.
+        when: the model's own rule: any of "ood", "conformal" (an answer is uncertain) and "entropy".
+        entropy: the uncertainty above which a finding calls for a reader, 0 to 1.
+    """
+    reasons = []
+    if "ood" in when and novelty.out:
+        reasons.append(
+            f"The image is unlike those the model was made with (score {novelty.score:.2f}, "
+            f"cut-off {novelty.cutoff:.2f}); it may not be a frontal chest radiograph."
+        )
+    unsure = [
+        label(answer.finding)
+        for answer in answers
+        if ("conformal" in when and answer.conformal == "uncertain")
+        or ("entropy" in when and answer.uncertainty > entropy)
+    ]
+    if unsure:
+        reasons.append(f"The model is unsure about {listed(unsure)}.")
+    return (*reasons, *checks.values())
+
+
+def summarise(answers: Sequence[FindingAnswer], novelty: Novelty, synthetic: bool) -> str:
+    """Say the whole answer in one paragraph of plain words.
+
+    It names the finding with the highest probability, what is present, uncertain and absent, what was not assessed,
+    and whether the image can be trusted to be of the kind that the model knows.
+    """
+    parts = []
+    if novelty.out:
+        parts.append(
+            "This image is unlike those the model knows, so none of the following should be relied on: "
+            "a reader must look at it."
+        )
+    top = max(answers, key=lambda answer: answer.probability)
+    side = "above" if top.decision else "below"
+    parts.append(
+        f"The most probable finding is {label(top.finding)}, at {percent(top.probability)}, "
+        f"{side} its operating point of {percent(top.threshold)}."
+    )
+    present = [label(a.finding) for a in answers if a.conformal == "present"]
+    absent = [label(a.finding) for a in answers if a.conformal == "absent"]
+    unsure = [label(a.finding) for a in answers if a.conformal == "uncertain"]
+    if present:
+        parts.append(f"The model answers that {listed(present)} {_is(present)} present.")
+    if unsure:
+        parts.append(f"It cannot decide on {listed(unsure)}.")
+    if absent:
+        parts.append(f"It answers that {listed(absent)} {_is(absent)} absent.")
+    parts.append(f"It assessed {listed([label(a.finding) for a in answers])} and nothing else.")
+    if synthetic:
+        parts.append("The model was trained on synthetic phantoms and says nothing about patients.")
+    return " ".join(parts)
+
+
+def _is(words: Sequence[str]) -> str:
+    return "is" if len(words) == 1 else "are"
