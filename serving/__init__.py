@@ -1,1 +1,1 @@
-"""The prediction service."""
+"""The prediction service: a BentoML service, its page, and what starts and follows them."""

@@ -1,0 +1,67 @@
+"""What the service takes and gives beside predictions, as types that the OpenAPI page shows."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from thorax.prediction import ModelName, Prediction
+
+Role = Literal["radiologist", "physician", "radiographer", "other"]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Explanation(_Shape):
+    """An answer with its heatmaps: `overlays` holds a PNG in base64 a finding, drawn over the image."""
+
+    prediction: Prediction
+    method: str
+    overlays: dict[str, str]
+
+
+class Feedback(_Shape):
+    """What a reader says of an earlier answer: the findings that are there (true) and that are not (false)."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"request_id": "0f" * 16, "findings": {"Effusion": True, "Edema": False}, "role": "radiologist"}
+            ]
+        },
+    )
+
+    request_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    findings: Annotated[dict[Annotated[str, Field(max_length=60)], bool], Field(min_length=1, max_length=40)]
+    role: Role = "other"
+
+
+class FeedbackTaken(_Shape):
+    """What was kept of a reader's feedback."""
+
+    request_id: str
+    kept: int
+
+
+class OperatingPoint(_Shape):
+    """A finding and the probability from which on it is called present."""
+
+    finding: str
+    threshold: float
+
+
+class ModelReport(_Shape):
+    """What is being served."""
+
+    model: ModelName
+    findings: tuple[OperatingPoint, ...]
+    input_size: int
+    created: str
+    revision: str
+    lineage: dict[str, object]
+    card: str
+    #: Why this may not be the newest model; empty where it is.
+    note: str

@@ -1,0 +1,248 @@
+"""Start the service, its page and the publisher on one machine, and end them clean."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from serving.pointer import Pointer, write_pointer
+from serving.publisher import Publisher
+from serving.runtime import VARIABLE, Runtime
+from thorax.errors import SettingsError, ThoraxError
+from thorax.files import write_text
+from thorax.settings import Settings
+
+_READY_SECONDS = 90.0
+
+
+class StartError(ThoraxError):
+    """A process of the service did not start, or ended by itself."""
+
+
+@dataclass
+class Running:
+    """A started service; `address` and `page` are where to find it."""
+
+    address: str
+    page: str | None
+    log: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Look whether everything still runs.
+
+        Raises:
+            StartError: names the process that ended, and its log.
+        """
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise StartError(
+                    f"The {name} ended by itself with status {process.returncode}.", f"Its log is {self.log}."
+                )
+
+    def state(self) -> str:
+        """Say in one line what is being served, or why nothing is."""
+        import httpx
+
+        try:
+            answer = httpx.get(f"{self.address}/model", timeout=5)
+            told = answer.json()
+        except (httpx.HTTPError, ValueError):
+            return "The service does not answer."
+        if answer.status_code != httpx.codes.OK:
+            return f"No model is being served. {told.get('error', '')} {told.get('mend', '')}".strip()
+        model = told["model"]
+        kind = "; trained on synthetic phantoms" if model["synthetic"] else ""
+        said = f"Serving {model['name']} version {model['version']} ({model['architecture']}{kind})."
+        return f"{said} {told['note']}".strip()
+
+
+@contextlib.contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that whatever was started is ended too."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def running(settings: Settings, bundle: Path | None = None, port: int = 0) -> Iterator[str]:
+    """Run the service, without the page, until the block ends; yield its address once a model is being served.
+
+    See `launched` for arguments and errors.
+    """
+    with launched(settings, bundle, port) as started:
+        yield started.address
+
+
+@contextlib.contextmanager
+def launched(
+    settings: Settings,
+    bundle: Path | None = None,
+    port: int | None = None,
+    page: bool = False,
+    page_port: int | None = None,
+    wait: bool = True,
+) -> Iterator[Running]:
+    """Run the service until the block ends.
+
+    Args:
+        settings: limits, places, and where the registry is.
+        bundle: a bundle folder to serve; without it, the registry's champion is followed.
+        port: to listen on; 0 finds a free one; None takes that of the settings.
+        page: whether to start the page too.
+        page_port: of the page; None takes the one after the service's, or a free one.
+        wait: return only when a model is being served.
+
+    Raises:
+        BundleError: `bundle` is not one, or is damaged.
+        StartError: a process did not start; names its log.
+    """
+    runtime = Runtime.of(settings)
+    runtime.folder.mkdir(parents=True, exist_ok=True)
+    host = settings.serve.host
+    port = settings.serve.port if port is None else port
+    port = _free_port(host) if port == 0 else _require_free(host, port)
+    log = runtime.folder / "service.log"
+    publisher = _first_pointer(settings, runtime, bundle)
+    started = Running(f"http://{host}:{port}", None, log)
+    with contextlib.ExitStack() as stack:
+        if publisher is not None:
+            stack.callback(publisher.close)
+            publisher.start()
+        stream = stack.enter_context(log.open("ab"))
+        environment = _environment(settings, runtime)
+        command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Thorax", "--host", host]
+        command += ["--port", str(port), "--timeout", "60"]
+        started.processes["service"] = _start(command, environment, stream)
+        stack.callback(_end, started.processes["service"])
+        if page:
+            page_port = _free_port(host) if page_port is None else _require_free(host, page_port)
+            started.page = f"http://{host}:{page_port}"
+            command = [sys.executable, "-m", "serving.page", started.address, host, str(page_port)]
+            started.processes["page"] = _start(command, environment, stream)
+            stack.callback(_end, started.processes["page"])
+        _wait(started, "livez")
+        if wait:
+            _wait(started, "readyz", publisher)
+        yield started
+
+
+def _first_pointer(settings: Settings, runtime: Runtime, bundle: Path | None) -> Publisher | None:
+    """Point at the given bundle, or return the publisher that will point at the champion."""
+    if bundle is None:
+        return Publisher(settings, runtime)
+    from thorax.bundle.verify import read_info
+
+    folder = bundle.absolute()
+    read_info(folder)  # says at once, and to the person, that this is no bundle
+    write_pointer(runtime.pointer, Pointer(bundle=folder))
+    return None
+
+
+def _environment(settings: Settings, runtime: Runtime) -> dict[str, str]:
+    """Write what the processes read, and return their environment."""
+    runtime.write(runtime.folder / "runtime.json")
+    service = {
+        "workers": runtime.workers,
+        "threads": runtime.threads,
+        "traffic": {"timeout": 60},
+        "logging": {"access": {"enabled": False}},  # it names addresses of callers; the guard keeps its own
+    }
+    write_text(runtime.folder / "bentoml.yaml", yaml.safe_dump({"services": {"Thorax": service}}))
+    bento_home = runtime.folder / "bentoml"
+    bento_home.mkdir(exist_ok=True)
+    project = Path(__file__).resolve().parent.parent
+    path = os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "THORAX_HOME": str(settings.home),
+        VARIABLE: str(runtime.folder / "runtime.json"),
+        "BENTOML_HOME": str(bento_home),
+        "BENTOML_CONFIG": str(runtime.folder / "bentoml.yaml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(runtime.folder / "page"),
+        "HF_HUB_OFFLINE": "1",
+        # One thread an image: requests run side by side, and waiting threads that spin starve each other.
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _start(command: list[str], environment: Mapping[str, str], stream: object) -> "subprocess.Popen[bytes]":
+    # A session of its own: Ctrl-C reaches the parent alone, which then ends each process in order.
+    return subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=stream,  # type: ignore[call-overload]
+        stderr=stream,
+        start_new_session=True,
+    )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a process and its children to end; insist after a while."""
+    for sign, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError):
+            if process.poll() is None and sign == signal.SIGTERM:
+                process.terminate()  # the supervisor ends its workers itself
+            else:
+                os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=patience)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # whatever outlived its parent
+            return
+
+
+def _wait(started: Running, route: str, publisher: Publisher | None = None) -> None:
+    """Wait until the service answers, or say why it will not."""
+    import httpx
+
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        started.check()
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{started.address}/{route}", timeout=5).status_code == httpx.codes.OK:
+                return
+        if publisher is not None and publisher.settled and publisher.problem is not None:
+            raise publisher.problem
+        time.sleep(0.1)
+    raise StartError(f"The service is not up after {_READY_SECONDS:.0f} s.", f"Its log is {started.log}.")
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _require_free(host: str, port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"Port {port} of {host} cannot be used: {error.strerror}.",
+                "Choose another with --port, or end what uses it.",
+            ) from error
+    return port

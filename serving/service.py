@@ -1,0 +1,158 @@
+"""The prediction service. BentoML imports this module; what is heavy is loaded by the worker, inside `__init__`.
+
+POST /predict    an image in, the answer out; it is in the prediction log before it leaves
+POST /explain    the same, with heatmaps drawn over the image
+POST /feedback   what a reader says of an earlier answer
+GET  /model      what is being served: card, findings, operating points, lineage
+GET  /livez /readyz /metrics /docs.json
+"""
+
+import base64
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import bentoml
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from serving.contract import Explanation, Feedback, FeedbackTaken, ModelReport, OperatingPoint, Role
+from serving.guard import Guard, request_id
+from serving.refusals import refusal, unexpected
+from serving.runtime import Runtime
+from serving.upload import ExplainForm, ImageForm, with_given
+from thorax.errors import InputError, ThoraxError, nearest
+from thorax.findings import resolve
+from thorax.prediction import Prediction, now
+
+routes = FastAPI(title="Thorax", docs_url=None, redoc_url=None, openapi_url=None)
+
+
+def answered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn every error of an endpoint into a refusal that a person can act on, and its result into JSON."""
+
+    @functools.wraps(endpoint)
+    def wrapped(self: "Thorax", *args: Any, **kwargs: Any) -> Response:
+        try:
+            result: BaseModel = endpoint(self, *args, **kwargs)
+            return Response(result.model_dump_json(), media_type="application/json")
+        except ThoraxError as error:
+            answer = refusal(error)
+        except Exception as error:  # the last line before the network: the trace goes to the log, never out
+            answer = unexpected(error)
+        self.instruments.refused.labels(status=str(answer.status_code)).inc()
+        return answer
+
+    return wrapped
+
+
+@bentoml.service(name="Thorax")
+@bentoml.asgi_app(routes, path="/")
+class Thorax:
+    """Reads chest radiographs. Research software; no medical device."""
+
+    def __init__(self) -> None:
+        from serving.holder import Holder
+        from serving.instruments import Instruments
+        from thorax.prediction_log import PredictionLog
+
+        # A request is some microseconds of Python between long calls that hold no lock; hand over sooner.
+        sys.setswitchinterval(0.001)
+        self.runtime = Runtime.read()
+        self.instruments = Instruments()
+        self.holder = Holder(self.runtime.pointer, self.runtime.poll_seconds)
+        self.log = PredictionLog(self.runtime.log)
+
+    def __is_ready__(self) -> bool:
+        return self.holder.ready
+
+    def _score(self, image: bytes, age: float | None, sex: str | None, view: str | None) -> tuple[Prediction, Any]:
+        """Read, score and log one image; return the answer and what is needed to draw it."""
+        from thorax.imaging import read_image_bytes
+
+        stage = self.instruments.stage
+        bundle = self.holder.get()
+        with stage("decode"):
+            radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
+        radiograph = with_given(radiograph, age, sex, view)
+        with stage("score"):
+            prediction = bundle.predict([radiograph])[0].model_copy(update={"request_id": request_id.get()})
+        with stage("log"):
+            self.log.write(prediction, self.log.digest(image))
+        self.instruments.count(prediction)
+        self.instruments.swaps.set(self.holder.swaps)
+        return prediction, (bundle, radiograph)
+
+    @bentoml.api(route="/predict", input_spec=ImageForm)
+    @answered
+    def predict(
+        self, file: bytes, age: float | None = None, sex: str | None = None, view: str | None = None
+    ) -> Prediction:
+        """Answer for one radiograph: PNG, JPEG, TIFF or DICOM."""
+        return self._score(file, age, sex, view)[0]
+
+    @bentoml.api(route="/explain", input_spec=ExplainForm)
+    @answered
+    def explain(
+        self,
+        file: bytes,
+        age: float | None = None,
+        sex: str | None = None,
+        view: str | None = None,
+        findings: str | None = None,
+        method: str = "cam",
+    ) -> Explanation:
+        """Answer for one radiograph, with a heatmap a finding drawn over it."""
+        from thorax.bundle.drawing import draw
+
+        wanted = self._wanted(findings)
+        prediction, (bundle, radiograph) = self._score(file, age, sex, view)
+        with self.instruments.stage("explain"):
+            overlays = {
+                finding: base64.b64encode(draw(bundle, radiograph, prediction, finding)).decode()
+                for finding in wanted or bundle.findings
+            }
+        return Explanation(prediction=prediction, method=method, overlays=overlays)
+
+    def _wanted(self, findings: str | None) -> tuple[str, ...]:
+        known = self.holder.get().findings
+        names = tuple(dict.fromkeys(resolve(findings))) if findings else ()
+        for name in names:
+            if name not in known:
+                raise InputError(f"The model does not assess {name}.", nearest(name, known))
+        return names
+
+    @bentoml.api(route="/feedback")
+    @answered
+    def feedback(self, request_id: str, findings: dict[str, bool], role: Role = "other") -> FeedbackTaken:
+        """Keep what a reader says of an earlier answer."""
+        given = Feedback(request_id=request_id, findings=findings, role=role)
+        named = dict(zip(resolve(list(given.findings)), given.findings.values(), strict=True))
+        self.log.write_feedback(given.request_id, named, given.role, now())
+        return FeedbackTaken(request_id=given.request_id, kept=len(named))
+
+    @routes.get("/model", response_model=ModelReport)
+    def model(self) -> Response:
+        """Say what is being served."""
+        return self._model()
+
+    @answered
+    def _model(self) -> ModelReport:
+        bundle = self.holder.get()
+        info = bundle.info
+        points = zip(bundle.findings, bundle.thresholds, strict=True)
+        return ModelReport(
+            model=bundle.model,
+            findings=tuple(OperatingPoint(finding=name, threshold=float(value)) for name, value in points),
+            input_size=info.size,
+            created=info.created,
+            revision=info.revision,
+            lineage=info.lineage,
+            card=bundle.card(),
+            note=self.holder.problem.message if self.holder.problem else "",
+        )
+
+
+cast("bentoml.Service[Thorax]", Thorax).add_asgi_middleware(Guard)

@@ -1,0 +1,149 @@
+"""The multipart form of an image, read by Thorax itself.
+
+BentoML's own file fields fetch an address that is sent in place of a file, write every upload to a folder, and answer
+500 to what they cannot open. Here a file is a file, stays in memory, and a wrong field is named.
+"""
+
+import math
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
+
+import bentoml
+from bentoml.exceptions import InvalidArgument
+from pydantic import Field, WithJsonSchema
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from serving.refusals import body
+from thorax.errors import InputError, nearest
+from thorax.imaging import Radiograph
+
+VIEWS = ("PA", "AP", "LATERAL")
+SEXES = ("F", "M")
+OLDEST = 120.0
+_FILE = WithJsonSchema({"type": "string", "format": "binary", "description": "PNG, JPEG, TIFF or DICOM."})
+
+
+class ImageForm(bentoml.IODescriptor):
+    """One radiograph, and what is known of it; nothing that names a person is taken."""
+
+    file: Annotated[bytes, _FILE]
+    age: Annotated[float | None, Field(default=None, ge=0, le=OLDEST, description="Years.")]
+    sex: Annotated[Literal["F", "M"] | None, Field(default=None)]
+    view: Annotated[Literal["PA", "AP", "LATERAL"] | None, Field(default=None)]
+
+    @classmethod
+    def mime_type(cls) -> str:
+        """What the form is sent as."""
+        return "multipart/form-data"
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        """Read the form.
+
+        Raises:
+            InvalidArgument: a field is missing, repeated, unknown or wrong; the guard finds what to say of it in the
+                request's state, as BentoML would drop half of it.
+        """
+        try:
+            async with request.form(max_files=1, max_fields=8, max_part_size=4096) as form:
+                return cls.model_construct(**await cls._values(form))
+        except HTTPException as error:
+            refused = InputError(f"The form cannot be read: {error.detail}", "Send one image as multipart/form-data.")
+        except InputError as error:
+            refused = error
+        request.state.refusal = body(refused.message, refused.mend)
+        raise InvalidArgument(refused.message)
+
+    @classmethod
+    async def _values(cls, form: FormData) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, value in form.multi_items():
+            if name not in cls.model_fields:
+                raise InputError(f"Unknown field {name[:60]!r}.", nearest(name[:60], cls.model_fields))
+            if name in values:
+                raise InputError(f"The field {name!r} stands twice.", "Send it once.")
+            values[name] = await cls._value(name, value)
+        if "file" not in values:
+            raise InputError("The form has no `file`.", "Send the radiograph as its file field `file`.")
+        return {name: values.get(name, field.default) for name, field in cls.model_fields.items()}
+
+    @classmethod
+    async def _value(cls, name: str, value: UploadFile | str) -> Any:
+        if name == "file":
+            if isinstance(value, str):
+                raise InputError(
+                    "The field `file` is text, not a file.", "Send the file itself; addresses are not fetched."
+                )
+            return await value.read()
+        if not isinstance(value, str):
+            raise InputError(f"The field {name!r} is a file.", "Send it as text.")
+        return cls.parse(name, value.strip())
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Any:
+        """Turn one text field into its value; empty text counts as not given."""
+        if text in ("", "null"):
+            return cls.model_fields[name].default
+        if name == "age":
+            return read_age(text)
+        return one_of(name, text, SEXES if name == "sex" else VIEWS)
+
+
+class ExplainForm(ImageForm):
+    """One radiograph, and for which findings heatmaps are wanted."""
+
+    findings: Annotated[
+        str | None, Field(default=None, description="Names, separated by commas; all findings where it is not given.")
+    ]
+    method: Annotated[Literal["cam"], Field(default="cam", description="Class activation map in closed form.")]
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Any:
+        """Turn one text field into its value."""
+        if name == "findings":
+            return text or None
+        if name == "method":
+            return one_of(name, text or "cam", ("CAM",)).lower()
+        return super().parse(name, text)
+
+
+ImageForm.multipart_fields = ExplainForm.multipart_fields = ["file"]
+
+
+def read_age(text: str) -> float:
+    """Read an age in years.
+
+    Raises:
+        InputError: it is not a number from 0 to 120.
+    """
+    try:
+        age = float(text)
+    except ValueError:
+        age = math.nan
+    if not 0 <= age <= OLDEST:
+        raise InputError(f"The age {text[:20]!r} is not a number of years from 0 to {OLDEST:.0f}.")
+    return age
+
+
+def one_of(name: str, text: str, known: tuple[str, ...]) -> str:
+    """Return the word of `known` that is meant, in whatever case.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    word = text.strip('"').upper()
+    if word not in known:
+        raise InputError(f"The {name} {text[:20]!r} is not one of {', '.join(known)}.")
+    return word
+
+
+def with_given(radiograph: Radiograph, age: float | None, sex: str | None, view: str | None) -> Radiograph:
+    """Return the radiograph with what the sender said; it wins over what the file says."""
+    return replace(
+        radiograph,
+        age=radiograph.age if age is None else age,
+        sex=sex or radiograph.sex,
+        view=view or radiograph.view,
+    )
