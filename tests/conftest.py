@@ -60,3 +60,19 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Setti
             database.execute("UPDATE experiments SET artifact_location = ?", [place])
 
     return install
+
+
+@pytest.fixture(scope="session")
+def sample_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What the steps before the bundle leave, of a tiny network: the arguments of `write_bundle`."""
+    from bundle_factory import write_steps
+
+    return write_steps(tmp_path_factory.mktemp("steps"))
+
+
+@pytest.fixture(scope="session")
+def sample_bundle(sample_steps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole bundle of a tiny network; copy it before changing it."""
+    from thorax.bundle import write_bundle
+
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "one", lineage={"git": "0" * 40}, **sample_steps)
