@@ -18,7 +18,9 @@ _OUTER = PchipInterpolator(
     [-0.02, 0.0, 0.004, 0.015, 0.05, 0.11, 0.28, 0.6, 0.93, 1.1],
     [0.36, 0.36, 0.42, 0.48, 0.59, 0.71, 0.84, 0.95, 1.0, 0.99],
 )
-_INNER = PchipInterpolator([-0.02, 0.0, 0.004, 0.015, 0.05, 0.11, 0.28, 1.1], [0.36, 0.36, 0.30, 0.24, 0.17, 0.14, 0.08, 0.05])
+_INNER = PchipInterpolator(
+    [-0.02, 0.0, 0.004, 0.015, 0.05, 0.11, 0.28, 1.1], [0.36, 0.36, 0.30, 0.24, 0.17, 0.14, 0.08, 0.05]
+)
 _DEPTH = PchipInterpolator(
     [-0.02, 0.0, 0.004, 0.03, 0.1, 0.2, 0.45, 0.75, 1.1], [0.0, 0.0, 0.06, 0.16, 0.27, 0.34, 0.42, 0.46, 0.44]
 )
@@ -77,7 +79,7 @@ class Anatomy:
     vessel_gain: float = 1.0
     rotation: float = 0.0
     scoliosis: tuple[float, float] = (0.0, 0.0)
-    hila: np.ndarray = field(default_factory=lambda: np.array([[-0.085, 0.425], [0.092, 0.40]]))
+    hila: np.ndarray = field(default_factory=lambda: np.array([[-0.074, 0.425], [0.080, 0.40]]))
 
     @property
     def acromion(self) -> float:
@@ -158,9 +160,9 @@ def sample_anatomy(subject: Subject) -> Anatomy:
     share = float(np.clip(0.27 + 0.03 * normal[7], 0.2, 0.34))
     return Anatomy(
         subject=subject,
-        zoom=float(np.clip(1.02 + 0.055 * normal[8] - 0.06 * child, 0.85, 1.14)),
-        centre=0.5 + 0.012 * float(normal[9]),
-        top=float(np.clip(0.005 + 0.025 * normal[10] + (0.015 if ap else 0), -0.05, 0.07)),
+        zoom=float(np.clip(1.0 + 0.065 * normal[8] - 0.06 * child, 0.85, 1.14)),
+        centre=0.5 + 0.018 * float(normal[9]),
+        top=float(np.clip(0.012 + 0.03 * normal[10] + (0.015 if ap else 0), -0.05, 0.07)),
         tilt=float(np.clip(1.1 * normal[11] * (1.8 if ap else 1.0), -5, 5)),
         apex=np.array([apex, apex - 0.004 + 0.005 * normal[12]]),
         dome=np.array([right, left]),
@@ -179,5 +181,5 @@ def sample_anatomy(subject: Subject) -> Anatomy:
         vessel_gain=float(np.clip(1 + 0.15 * normal[21], 0.7, 1.4)),
         rotation=0.012 * float(normal[22]) * (1.6 if ap else 1.0),
         scoliosis=(0.004 * abs(float(normal[23])) * (1 + old), float(rng.uniform(0, 2 * np.pi))),
-        hila=np.array([[-0.085, apex + 0.295], [0.092, apex + 0.27]]) + 0.006 * normal[24:28].reshape(2, 2),
+        hila=np.array([[-0.074, apex + 0.29], [0.080, apex + 0.265]]) + 0.006 * normal[24:28].reshape(2, 2),
     )

@@ -108,7 +108,10 @@ def _long_bone(grid: Grid, knots: np.ndarray, radius: np.ndarray, cortex: float)
         cortex: thickness of the wall.
     """
     count = max(int(0.7 / grid.px), 60)
-    at, fine = np.linspace(0, 1, knots.shape[1]), _even(knots.mean(axis=0) * [0, 1] + np.abs(knots).mean(axis=0) * [1, 0], count)
+    at, fine = (
+        np.linspace(0, 1, knots.shape[1]),
+        _even(knots.mean(axis=0) * [0, 1] + np.abs(knots).mean(axis=0) * [1, 0], count),
+    )
     path = PchipInterpolator(at, knots, axis=1)(fine)
     centre = np.concatenate([path, np.zeros((*path.shape[:2], 1))], axis=2)
     thick = PchipInterpolator(at, radius, axis=1)(fine)
@@ -129,7 +132,16 @@ def clavicles(anatomy: Anatomy, grid: Grid) -> np.ndarray:
         inner = apex + (0.05 if ap else 0.085) + 0.3 * lift
         rise = max(inner - anatomy.acromion - 0.008 + 0.5 * lift, 0.02)
         shape = np.array(
-            [(0.026, 0.01), (0.05, 0), (0.09, -0.06), (0.15, -0.26), (0.22, -0.6), (0.30, -0.88), (0.36, -0.99), (0.41, -1.0)]
+            [
+                (0.026, 0.01),
+                (0.05, 0),
+                (0.09, -0.06),
+                (0.15, -0.26),
+                (0.22, -0.6),
+                (0.30, -0.88),
+                (0.36, -0.99),
+                (0.41, -1.0),
+            ]
         )
         centre = anatomy.midline(np.array(inner)) + anatomy.rotation
         knots.append(

@@ -63,8 +63,8 @@ def develop(reading: np.ndarray, body: np.ndarray, anatomy: Anatomy) -> np.ndarr
     if subject.scanner == "film":
         share = share - np.float32(0.25 * np.log(subject.exposure))
     draw = rng.standard_normal(3)
-    slope = 2.9 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.08 * draw[0], 0.8, 1.25))
-    centre = 0.24 + 0.04 * float(draw[1])
+    slope = 2.45 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.08 * draw[0], 0.8, 1.25))
+    centre = 0.12 + 0.04 * float(draw[1])
     image = 1 / (1 + np.exp(-np.float32(slope) * (share - np.float32(centre))))
     image = np.clip((image - 0.07) / 0.91, 0, 1) ** np.float32(profile.gamma * (1 + 0.05 * float(draw[2])))
     image += np.float32(profile.grain * subject.noise) * rng.standard_normal((size, size), dtype=np.float32)

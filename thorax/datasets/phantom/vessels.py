@@ -12,10 +12,18 @@ _CLASSES = np.array([0.0006, 0.0012, 0.002, 0.0032, 0.005, 0.008, 0.012])
 
 
 #: Angle in degrees, length and radius of the first vessels: to the upper lobe, the interlobar, a vein from below.
-_TRUNKS = ((-62.0, 0.05, 0.0105), (62.0, 0.105, 0.0150), (25.0, 0.04, 0.0100), (-20.0, 0.03, 0.0100), (85.0, 0.06, 0.009))
+_TRUNKS = (
+    (-62.0, 0.05, 0.0105),
+    (62.0, 0.105, 0.0150),
+    (25.0, 0.04, 0.0100),
+    (-20.0, 0.03, 0.0100),
+    (85.0, 0.06, 0.009),
+)
 
 
-def _trunk(hilum: np.ndarray, sign: int, angle: float, length: float, radius: float, step: float) -> tuple[np.ndarray, ...]:
+def _trunk(
+    hilum: np.ndarray, sign: int, angle: float, length: float, radius: float, step: float
+) -> tuple[np.ndarray, ...]:
     """Return points of one tapering first vessel: u, v, radius and length of the piece, each float (n,)."""
     t = np.linspace(0, 1, max(int(length / step), 8))
     heading = np.deg2rad(angle) - 0.35 * (t - 0.5)
@@ -36,7 +44,11 @@ def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) ->
     along = np.where(fan < -10, 0.035 * np.clip(-fan / 60, 0, 1.2), 0.085 * np.clip((fan + 10) / 80, 0, 1.1))
     lean = np.where(fan < -10, np.deg2rad(-62), np.deg2rad(62))
     along = along * rng.uniform(0.7, 1.2, mains)
-    at = hilum + np.stack([sign * along * np.cos(lean), along * np.sin(lean)], 1) + 0.003 * rng.standard_normal((mains, 2))
+    at = (
+        hilum
+        + np.stack([sign * along * np.cos(lean), along * np.sin(lean)], 1)
+        + 0.003 * rng.standard_normal((mains, 2))
+    )
     scale = (anatomy.dome[side] - anatomy.apex[side]) / 0.53
     radius = 0.0060 * (1 + 0.2 * rng.standard_normal(mains)) * np.where(fan < 0, anatomy.upper_flow, 1.05)
     length = 0.088 * scale * np.where(fan < -40, 0.85, 1.0) * (1 + 0.2 * rng.standard_normal(mains))

@@ -59,19 +59,19 @@ def consolidation(scene: Scene, severity: float, rng: np.random.Generator) -> np
     at = place(anatomy, side, rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.85))
     radii = (rng.uniform(0.085, 0.12), rng.uniform(0.09, 0.13))
     rho = lobulated(grid, at, radii, rng, 0.10, turn=rng.uniform(-0.4, 0.4))
-    rough = fractal(rng, grid.size, 12, 128, 0.7)
-    share = step((1.12 - rho + 0.06 * rough) / 0.3)
+    rough = fractal(rng, grid.size, 12, 128, 0.6)
+    share = step((1.2 - rho + 0.05 * rough) / 0.5)
     upper = rng.random() < 0.5
     slope = SIGN[side] * rng.uniform(-0.1, 0.25)
     fissure = (grid.v - (at[1] + (0.6 if upper else -0.6) * radii[1]) - slope * (grid.u - at[0])) * (-1 if upper else 1)
-    share = share * step(fissure / np.float32(0.006) + 0.5)
+    share = share * step(fissure / np.float32(0.012) + 0.5)
     hilum = anatomy.hila[side]
     tubes = np.zeros_like(scene.lung)
     for _ in range(4):
         end = np.array(at) + rng.uniform(-0.7, 0.7, 2) * radii
         bend = 0.5 * (hilum + end) + rng.normal(0, 0.012, 2)
-        tubes = np.maximum(tubes, stroke(grid, np.array([hilum, bend, end]), 0.0035, 1.0))
-    share = share * np.float32(0.10 + 0.62 * severity) * (1 - 0.55 * np.clip(tubes, 0, 1)) * (1 + 0.05 * rough)
+        tubes = np.maximum(tubes, stroke(grid, np.array([hilum, bend, end]), 0.0030, 1.0))
+    share = share * np.float32(0.10 + 0.62 * severity) * (1 - 0.3 * np.clip(tubes, 0, 1)) * (1 + 0.05 * rough)
     inside = scene.field & (_half(scene, side) > 0)
     fill(scene, np.clip(share, 0, 1) * inside, 0.95)
     return (rho < 1.02) & (fissure > 0) & inside
@@ -87,11 +87,11 @@ def pneumonia(scene: Scene, severity: float, rng: np.random.Generator) -> np.nda
     at = place(anatomy, side, rng.uniform(0.3, 0.65), rng.uniform(0.5, 0.9))
     radii = (rng.uniform(0.09, 0.125), rng.uniform(0.11, 0.15))
     rho = lobulated(grid, at, radii, rng, 0.18)
-    clumps = fractal(rng, grid.size, 14, 256, 0.72)
+    clumps = fractal(rng, grid.size, 10, 128, 0.55)
     core = np.clip(1.25 - rho, 0, 1.25)
-    share = step((core - 0.25 + 0.33 * clumps) / 0.9) * step((1.3 - rho) / 0.4)
+    share = step((core - 0.1 + 0.22 * clumps) / 1.25) * step((1.45 - rho) / 0.8)
     inside = scene.field & (_half(scene, side) > 0)
-    fill(scene, np.clip(share * np.float32(0.10 + 0.48 * severity), 0, 1) * inside, 0.6)
+    fill(scene, np.clip(share * np.float32(0.10 + 0.52 * severity), 0, 1) * inside, 0.6)
     return (rho < 1.05) & inside
 
 
@@ -105,9 +105,9 @@ def infiltration(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     at = place(anatomy, side, rng.uniform(0.25, 0.6), rng.uniform(0.4, 0.88))
     radii = (rng.uniform(0.09, 0.125), rng.uniform(0.11, 0.15))
     rho = lobulated(grid, at, radii, rng, 0.15)
-    strands = np.exp(-((fractal(rng, grid.size, 24, 128, 0.75) / 0.33) ** 2))
-    dots = np.clip(fractal(rng, grid.size, 48, 128, 0.8) - 0.8, 0, 1.5)
-    share = step((1.3 - rho) / 0.95) * (0.30 + 0.55 * strands + 0.45 * dots)
+    strands = np.exp(-((fractal(rng, grid.size, 20, 128, 0.6) / 0.4) ** 2))
+    dots = np.clip(fractal(rng, grid.size, 40, 80, 0.6) - 0.8, 0, 1.5)
+    share = step((1.3 - rho) / 0.95) * (0.45 + 0.4 * strands + 0.2 * dots)
     inside = scene.field & (_half(scene, side) > 0)
     fill(scene, np.clip(share * np.float32(0.06 + 0.30 * severity), 0, 1) * inside, 0.15)
     return (rho < 0.95) & inside
@@ -115,8 +115,8 @@ def infiltration(scene: Scene, severity: float, rng: np.random.Generator) -> np.
 
 def redistribute_flow(anatomy: Anatomy, severity: float) -> None:
     """Widen the upper vessels and all hila, as raised venous pressure does before fluid leaves the vessels."""
-    anatomy.upper_flow += 0.45 * severity
-    anatomy.vessel_gain *= 1 + 0.55 * severity
+    anatomy.upper_flow += 0.3 * severity
+    anatomy.vessel_gain *= 1 + 0.35 * severity
 
 
 def edema(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -125,7 +125,7 @@ def edema(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray
     Source: Gluecker et al. 1999, RadioGraphics 19:1507; Hansell et al. 2008, Radiology 246:697, "septal lines".
     """
     grid, anatomy = scene.grid, scene.anatomy
-    patches = 1 + 0.28 * fractal(rng, grid.size, 8, 256, 0.7)
+    patches = 1 + 0.2 * fractal(rng, grid.size, 8, 128, 0.6)
     share = np.zeros_like(scene.lung)
     for side in (0, 1):
         hilum = anatomy.hila[side]
@@ -136,7 +136,7 @@ def edema(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray
             share, np.clip(wing + base * np.exp(-((grid.u * SIGN[side] / 0.3) ** 4)), 0, 1) * _half(scene, side)
         )
     where = (share > 0.35) & scene.field
-    share = np.clip(share * patches, 0, 1) * np.float32(0.08 + 0.44 * severity)
+    share = np.clip(share * patches, 0, 1) * np.float32(0.08 + 0.5 * severity)
     fill(scene, share * scene.field, 0.35)
     lines = np.zeros_like(scene.lung)
     for side in (0, 1):

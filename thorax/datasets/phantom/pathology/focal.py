@@ -3,9 +3,17 @@
 import numpy as np
 
 from thorax.datasets.phantom.grid import fractal, step
-from thorax.datasets.phantom.pathology.tools import SIGN, lobulated, place, side_of, solid
+from thorax.datasets.phantom.pathology.tools import lobulated, place, side_of, solid
 from thorax.datasets.phantom.physics import WATER
 from thorax.datasets.phantom.scene import Scene
+
+
+def _aerated(scene: Scene, side: int, rng: np.random.Generator, across: tuple[float, float],
+             down: tuple[float, float]) -> tuple[float, float]:  # fmt: skip
+    """Return a point of a lung, at random, where air rather than the heart lies along the beam."""
+    points = [place(scene.anatomy, side, rng.uniform(*across), rng.uniform(*down)) for _ in range(8)]
+    air = [float(scene.grid.sample(scene.lung, np.array(u), np.array(v))) for u, v in points]
+    return next((point for point, depth in zip(points, air, strict=True) if depth > 0.22), points[int(np.argmax(air))])
 
 
 def _growth(scene: Scene, at: tuple[float, float], radius: float, strength: float, rng: np.random.Generator,
@@ -28,9 +36,9 @@ def nodule(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarra
     Source: Hansell et al. 2008, Radiology 246:697 (Fleischner glossary), "nodule".
     """
     side = side_of(scene.anatomy, "Nodule")
-    at = place(scene.anatomy, side, rng.uniform(0.15, 0.82), rng.uniform(0.22, 0.95))
+    at = _aerated(scene, side, rng, (0.12, 0.82), (0.22, 0.95))
     radius = rng.uniform(0.025, 0.034) * (0.85 + 0.25 * severity)
-    return _growth(scene, at, radius, 0.18 + 1.05 * severity, rng, 0.08, 0.3 * float(rng.random() < 0.3))
+    return _growth(scene, at, radius, 0.25 + 1.75 * severity, rng, 0.08, 0.3 * float(rng.random() < 0.3))
 
 
 def mass(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -39,9 +47,9 @@ def mass(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
     Source: Hansell et al. 2008, Radiology 246:697 (Fleischner glossary), "mass".
     """
     side = side_of(scene.anatomy, "Mass")
-    at = place(scene.anatomy, side, rng.uniform(0.05, 0.75), rng.uniform(0.18, 0.9))
+    at = _aerated(scene, side, rng, (0.1, 0.75), (0.18, 0.9))
     radius = rng.uniform(0.048, 0.078) * (0.85 + 0.25 * severity)
-    return _growth(scene, at, radius, 0.12 + 0.85 * severity, rng, 0.14, 0.8 * float(rng.random() < 0.5))
+    return _growth(scene, at, radius, 0.15 + 1.15 * severity, rng, 0.14, 0.8 * float(rng.random() < 0.5))
 
 
 def hernia(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -65,6 +73,3 @@ def hernia(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarra
         gas = 0.5 * gas
     scene.added -= np.float32(WATER * radius * (0.2 + 1.3 * severity)) * gas * body
     return rho < 1
-
-
-__all__ = ["SIGN", "hernia", "mass", "nodule"]

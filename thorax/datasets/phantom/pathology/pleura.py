@@ -1,9 +1,10 @@
 """Findings of the pleural space: effusion, pneumothorax, pleural thickening."""
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from thorax.datasets.phantom.anatomy import Anatomy
-from thorax.datasets.phantom.grid import fractal, step
+from thorax.datasets.phantom.grid import step
 from thorax.datasets.phantom.pathology.tools import SIGN, fill, side_of
 from thorax.datasets.phantom.physics import WATER
 from thorax.datasets.phantom.scene import Scene
@@ -34,11 +35,11 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     columns, distance, v, _, outer = _hemithorax(scene, side)
     angle, dome = anatomy.angle[side], anatomy.dome[side]
     # The level in the middle of the lung, and how far the meniscus climbs at the wall beyond it.
-    level = angle + 0.01 - (0.05 + 0.27 * severity**1.15) * rng.uniform(0.9, 1.1)
-    climb = 0.05 + 0.09 * severity
+    level = angle + 0.01 - (0.03 + 0.21 * severity**1.3) * rng.uniform(0.9, 1.1)
+    climb = 0.055 + 0.10 * severity
     gap = np.clip(outer - distance, 0, None)
-    top = np.minimum(level, angle) - climb * np.exp(-gap / np.float32(0.045)) - 0.25 * climb * np.exp(-distance / 0.06)
-    soft = 0.012 + 0.035 * np.exp(-gap / np.float32(0.03))
+    top = np.minimum(level, angle) - climb * np.exp(-gap / np.float32(0.05)) - 0.12 * climb * np.exp(-distance / 0.06)
+    soft = 0.022 + 0.045 * np.exp(-gap / np.float32(0.03))
     share = step((v - top) / soft.astype(np.float32))
     share = share * np.float32(0.75 + 0.25 * severity)
     if anatomy.subject.view == "AP":
@@ -48,7 +49,7 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     whole[:, columns] = share
     fill(scene, whole, 0.6)
     where = np.zeros_like(scene.field)
-    where[:, columns] = (v > top) & (gap > 0)
+    where[:, columns] = (share > 0.3) & (v > top) & (gap > 0)
     cavity = scene.field | (scene.lung > 0.02)
     cavity = cavity & ~(scene.heart & (scene.lung < 0.05))
     return where & cavity
@@ -69,7 +70,7 @@ def pneumothorax(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     columns, distance, v, _, _ = _hemithorax(scene, side)
     hilum = anatomy.hila[side][1]
     size = (0.06 + 0.30 * severity) * rng.uniform(0.9, 1.1)
-    reach = hilum + (0.02 + 0.30 * severity) * rng.uniform(0.8, 1.2)
+    reach = hilum - 0.07 + 0.36 * severity * (0.5 + 0.5 * severity) * rng.uniform(0.8, 1.2)
     taper = 1 - step((v - (reach - 0.16)) / 0.22)
     # The collapsed lung is the lung drawn together towards its hilum, more above than below.
     narrow = 1 - size * taper
@@ -86,8 +87,7 @@ def pneumothorax(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     density += (1 - out) * np.float32(0.10 * size / 0.36) * taper
     width = max(0.0016, 0.7 * scene.grid.px)
     line = np.exp(-((beyond / np.float32(width)) ** 2)) * taper * (depth > 0)[:, None]
-    top = np.exp(-(((lifted - anatomy.apex[side]) / np.float32(width * 1.2)) ** 2)) * (distance < edge.max() * 0.6)
-    scene.added[:, columns] += np.float32(0.10 + 0.16 * severity) * np.maximum(line, 0 * top) * lung
+    scene.added[:, columns] += np.float32(0.10 + 0.16 * severity) * line * lung
     where = np.zeros_like(scene.field)
     where[:, columns] = (out > 0.5) & (beyond < 0.5) & (taper > 0.15)
     return where & scene.field
@@ -103,7 +103,7 @@ def pleural_thickening(scene: Scene, severity: float, rng: np.random.Generator) 
     columns, distance, v, _, outer = _hemithorax(scene, side)
     apical = rng.random() < 0.3
     top, bottom = anatomy.apex[side], anatomy.angle[side]
-    noise = np.interp(v[:, 0], np.linspace(top, bottom, 25), rng.standard_normal(25))
+    noise = CubicSpline(np.linspace(0, 1, 22), rng.standard_normal(22))(np.clip(v[:, 0], 0, 1))
     noise = np.clip(1 + 0.3 * noise, 0.3, 1.8)[:, None].astype(np.float32)
     thick = np.float32((0.010 + 0.026 * severity) * rng.uniform(0.9, 1.1)) * noise
     if apical:
@@ -116,7 +116,7 @@ def pleural_thickening(scene: Scene, severity: float, rng: np.random.Generator) 
         stop = start + (0.12 + 0.22 * severity)
         along = step((v - start) / 0.04) * (1 - step((v - min(stop, bottom)) / 0.04))
         edge = outer - thick * along
-    inside = step((distance - edge) / np.float32(max(0.005, scene.grid.px)) + 0.5) * (along > 0.02)
+    inside = step((distance - edge) / np.float32(max(0.012, scene.grid.px)) + 0.5) * (along > 0.02)
     share = inside * np.float32(0.45 + 0.5 * severity)
     whole = np.zeros_like(scene.lung)
     whole[:, columns] = share
@@ -125,7 +125,6 @@ def pleural_thickening(scene: Scene, severity: float, rng: np.random.Generator) 
     scene.added[:, columns] += haze * (scene.lung[:, columns] > 0)
     # Tissue along the beam at the wall: the band is thicker in depth than the lung that it replaces there.
     scene.added[:, columns] += np.float32(WATER * (0.02 + 0.05 * severity)) * inside * along * scene.field[:, columns]
-    scene.added *= 1 + 0 * fractal(rng, 32, 2, 2, 0.5)[0, 0]
     where = np.zeros_like(scene.field)
     where[:, columns] = (inside > 0.5) & (distance < outer)
     return where & (scene.field | (scene.lung > 0.01))
