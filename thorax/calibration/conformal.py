@@ -46,9 +46,15 @@ def fit_cutoffs(probabilities: np.ndarray, truth: np.ndarray, alpha: float) -> C
     The calibrator may be fitted to the same images: it is monotone, and these quantiles know ranks alone.
     """
     present, absent = truth > 0.5, truth <= 0.5
-    return Cutoffs(
-        conformal_quantile(1.0 - probabilities[present], alpha), conformal_quantile(probabilities[absent], alpha)
-    )
+    strange_present = conformal_quantile(1.0 - probabilities[present], alpha)
+    strange_absent = conformal_quantile(probabilities[absent], alpha)
+    gap = (1.0 - strange_present) - strange_absent
+    if gap > 0:
+        # The kinds are so far apart that neither label would fit between them. Any cut there keeps both promises, as
+        # it makes both sets larger: everybody gets an answer.
+        cut = strange_absent + gap / 2
+        return Cutoffs(1.0 - cut, cut)
+    return Cutoffs(strange_present, strange_absent)
 
 
 def sets(probabilities: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarray, np.ndarray]:
@@ -58,9 +64,6 @@ def sets(probabilities: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarray, np.nd
 
 
 def answers(probabilities: np.ndarray, cutoffs: Cutoffs) -> np.ndarray:
-    """Return "present", "absent" or "uncertain" for each probability.
-
-    Uncertain is both labels, or neither: the image is unlike those of either kind.
-    """
+    """Return "present", "absent" or, where both labels fit, "uncertain", for each probability."""
     present, absent = sets(probabilities, cutoffs)
     return np.where(present & ~absent, PRESENT, np.where(absent & ~present, ABSENT, UNCERTAIN))

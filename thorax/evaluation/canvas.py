@@ -1,0 +1,93 @@
+"""The look of all plots: one palette that colour-blind readers tell apart, small panels a finding, labelled axes."""
+
+import base64
+import io
+from collections.abc import Iterator, Sized
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe & Ito's palette (2008), which most kinds of colour vision tell apart.
+BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#56B4E9",
+    "#D55E00",
+    "#CC79A7",
+    "#F0E442",
+)
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+INK, QUIET, LINE = "#1f2933", "#697586", "#cbd2d9"
+_PANEL = 2.15
+_STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e9edf1",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.6,
+    "svg.hashsalt": "thorax",
+    "figure.dpi": 110,
+}
+
+
+def style() -> dict[str, object]:
+    """Return the settings under which every plot is drawn; use as `with matplotlib.rc_context(style())`."""
+    return dict(_STYLE)
+
+
+def panels(count: int, height: float = _PANEL, most: int = 5, width: float = _PANEL) -> "tuple[Figure, Iterator[Axes]]":
+    """Return a figure of `count` small panels, at most `most` a row, and its axes in reading order."""
+    from matplotlib.figure import Figure
+
+    columns = min(count, most)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(columns * width, 4.3), rows * height), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    flat = [axes for row in grid for axes in row]
+    for spare in flat[count:]:
+        spare.set_visible(False)
+    return figure, iter(flat[:count])
+
+
+def as_svg(figure: "Figure") -> str:
+    """Return a figure as the address of an image that holds it whole."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def as_png(figure: "Figure") -> bytes:
+    """Return a figure as a PNG file's bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    return stream.getvalue()
+
+
+def words(name: str) -> str:
+    """Return a finding's or a group's name as people write it."""
+    return name.replace("_", " ")
+
+
+def thin(values: Sized, most: int = 240) -> slice:
+    """Return a slice that keeps about `most` of the points of a curve, the first among them."""
+    return slice(None, None, max(1, len(values) // most))

@@ -1,0 +1,109 @@
+"""Write a candidate's report: one self-contained HTML page, and its plots as PNG files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thorax.calibration.uncertainty import risk_coverage
+from thorax.evaluation import gallery, overviews, plots
+from thorax.evaluation.canvas import as_png, as_svg, style, words
+from thorax.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from thorax.evaluation.run import Evaluated
+    from thorax.preprocessing.store import ImageStore
+
+_TEMPLATES = Path(__file__).parent
+
+
+def write_report(evaluated: "Evaluated", store: "ImageStore | None", folder: Path) -> None:
+    """Write `report.html` and `figures/*.png` into `folder`.
+
+    Args:
+        evaluated: what was measured; its facts have `title` and `synthetic`.
+        store: where the pictures are taken from; None leaves them out.
+        folder: exists.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(style()):
+        drawn = draw(evaluated)
+        addresses = {name: as_svg(figure) for name, figure in drawn.items()}
+        (folder / "figures").mkdir(exist_ok=True)
+        for name, figure in drawn.items():
+            (folder / "figures" / f"{name}.png").write_bytes(as_png(figure))
+    alarms, misses = gallery.worst_errors(evaluated, store) if store is not None else ([], [])
+    page = render(
+        "report.html",
+        facts=evaluated.facts,
+        figures=addresses,
+        alarms=alarms,
+        misses=misses,
+        localized=gallery.localized(evaluated, store) if store is not None else [],
+    )
+    write_text(folder / "report.html", page)
+
+
+def draw(evaluated: "Evaluated") -> "dict[str, Figure]":
+    """Return every plot of the report by name; those that have nothing to show are left out."""
+    facts, scores = evaluated.facts, evaluated.scores
+    drawn = {
+        "glance": overviews.glance(facts),
+        "roc": plots.roc(scores, facts),
+        "precision_recall": plots.precision_recall(scores, facts),
+        "threshold_price": plots.threshold_price(scores, facts),
+        "confusion": plots.confusion_matrices(facts),
+        "reliability": plots.reliability(scores, facts),
+        "subgroups": overviews.subgroup_gaps(facts),
+        "mistaken": overviews.mistaken(facts),
+        "risk_coverage": overviews.risk_coverage_curves(_risk_curves(evaluated)),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a page's template; every value is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"words": words, "figure": figure_text, "share": share_text, "count": count_text}
+    return environment.get_template(template).render(**values)
+
+
+def figure_text(figure: dict[str, Any] | None, digits: int = 2) -> str:
+    """Return a figure with its interval, such as "0.82 (0.79–0.85)"; a dash where there is none."""
+    if not figure or figure.get("value") is None:
+        return "–"
+    if figure.get("low") is None:
+        return f"{figure['value']:.{digits}f}"
+    return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f}–{figure['high']:.{digits}f})"
+
+
+def share_text(value: float | None, digits: int = 0) -> str:
+    """Return a share as percent; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def count_text(value: float | None) -> str:
+    """Return a count with thousands apart; a dash where there is none."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _risk_curves(evaluated: "Evaluated") -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    entropy = evaluated.calibration.uncertainty(evaluated.scores.probabilities)
+    curves = {}
+    for column, finding in enumerate(evaluated.facts["findings"]):
+        rows = ~np.isnan(evaluated.scores.truth[:, column])
+        if rows.any():
+            wrong = evaluated.scores.decisions[rows, column] != (evaluated.scores.truth[rows, column] > 0.5)
+            curves[finding] = risk_coverage(entropy[rows, column], wrong)
+    return curves

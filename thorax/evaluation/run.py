@@ -1,0 +1,193 @@
+"""The evaluate step: the test split is opened once, and everything is reported with its interval."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from thorax.calibration import Calibration
+from thorax.calibration.calibrators import sigmoid
+from thorax.calibration.outputs import Outputs, read_outputs
+from thorax.errors import InputError
+from thorax.evaluation.cooccurrence import cooccurrence
+from thorax.evaluation.figures_of_merit import Scores
+from thorax.evaluation.localization import Located, localization_figures, locate
+from thorax.evaluation.resampling import patient_weights
+from thorax.evaluation.subgroups import groups_of, subgroups
+from thorax.evaluation.summary import summarise
+from thorax.evaluation.trust import conformal_figures, ood_figures, uncertainty_figures
+from thorax.files import atomic_folder, read_json, write_json
+from thorax.settings import Evaluation as Settings
+
+if TYPE_CHECKING:
+    from thorax.preprocessing.store import ImageStore
+
+FILE, REPORT = "evaluation.json", "report.html"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What was measured, and the arrays that the report draws from; row i of each is test image i."""
+
+    facts: dict[str, Any]
+    outputs: Outputs
+    calibration: Calibration
+    scores: Scores
+    rows: pd.DataFrame
+    located: list[Located]
+
+
+def evaluate(
+    train_dir: Path | str,
+    calibration_dir: Path | str,
+    store_dir: Path | str,
+    settings: Settings,
+    out: Path | str,
+    title: str,
+    synthetic: bool,
+) -> dict[str, Any]:
+    """Measure a candidate on the test split and write `evaluation.json`, `report.html` and `figures/`.
+
+    Args:
+        train_dir: a training's folder.
+        calibration_dir: its calibration's folder.
+        store_dir: the image store, for who is in the images, their boxes, and pictures.
+        settings: the section `evaluation` of the settings.
+        out: the folder to write; replaced whole.
+        title: what the report calls the candidate.
+        synthetic: whether the model was trained on phantoms; its page then says so in a banner.
+
+    Returns:
+        The content of `evaluation.json`.
+
+    Raises:
+        InputError: a file is missing or damaged, or the logits are of other images than the store's test split.
+    """
+    from thorax.evaluation.report import write_report
+    from thorax.preprocessing.store import ImageStore
+
+    store = ImageStore.open(store_dir)
+    calibration = Calibration.load(calibration_dir)
+    network = read_json(Path(train_dir) / "network.json")
+    outputs = read_outputs(Path(train_dir) / "outputs-test.npz", len(calibration.findings))
+    evaluated = measure(outputs, calibration, match(outputs, store), store.boxes, settings)
+    facts = evaluated.facts
+    facts |= {
+        "title": title,
+        "synthetic": bool(synthetic),
+        "network": {key: value for key, value in network.items() if not isinstance(value, (dict, list))},
+        "data": {key: store.info.get(key) for key in ("source", "revision", "size")},
+    }
+    with atomic_folder(out) as folder:
+        write_json(folder / FILE, facts)
+        write_report(evaluated, store, folder)
+    return facts
+
+
+def match(outputs: Outputs, store: "ImageStore") -> pd.DataFrame:
+    """Return the store's rows of the outputs' images, in their order.
+
+    Raises:
+        InputError: an image of either is not in the other, or their truths differ.
+    """
+    rows = store.rows[store.rows["split"] == "test"].assign(position=store.indices("test"))
+    rows = rows.set_index(rows["image_id"].astype(str))
+    ours, theirs = set(map(str, outputs.image_id)), set(rows.index)
+    if ours != theirs:
+        odd = sorted(ours ^ theirs)[0]
+        where = "the network's outputs and not in the store" if odd in ours else "the store and not in the outputs"
+        raise InputError(
+            f"The test split does not match: {len(ours ^ theirs)} images differ; {odd!r} is in {where}.",
+            "The network was trained on another store; run the pipeline again from preprocess.",
+        )
+    rows = rows.loc[outputs.image_id.astype(str)].reset_index(drop=True)
+    truth = store.truth(rows["position"].to_numpy())
+    differs = (truth != outputs.truth) & ~(np.isnan(truth) & np.isnan(outputs.truth))
+    if differs.any():
+        row, column = np.argwhere(differs)[0]
+        raise InputError(
+            f"The store says {truth[row, column]:g} for {store.findings[column]} of image "
+            f"{rows['image_id'].iloc[row]!r}, and the network's outputs say {outputs.truth[row, column]:g}.",
+            "Labels changed since it was trained; run the pipeline again from preprocess.",
+        )
+    return rows
+
+
+def measure(
+    outputs: Outputs, calibration: Calibration, rows: pd.DataFrame, boxes: pd.DataFrame, settings: Settings
+) -> Evaluated:
+    """Measure arrays of any model.
+
+    Args:
+        outputs: of the test split.
+        calibration: fitted to other patients.
+        rows: a row an image in the same order, with `sex`, `age`, `view` and `filter_no_finding` where they are known.
+        boxes: readers' boxes; may be empty.
+        settings: the section `evaluation`.
+
+    Raises:
+        InputError: there is no image.
+    """
+    if not len(outputs):
+        raise InputError("The test split is empty.", "Give it patients under `split` in params.yaml.")
+    findings = list(calibration.findings)
+    probabilities = calibration.probabilities(outputs.logits)
+    scores = Scores(outputs.truth, probabilities, sigmoid(outputs.logits), calibration.thresholds, outputs.patient_id)
+    weights = patient_weights(outputs.patient_id, settings.bootstrap, settings.seed)
+    options: dict[str, Any] = {"confidence": settings.confidence, "bins": settings.ece_bins}
+    located = [] if outputs.maps is None else locate(outputs.maps, outputs.image_id, boxes, findings)
+    ood_scores = calibration.ood_score(outputs.features)
+    facts: dict[str, Any] = {
+        "version": _VERSION,
+        "findings": findings,
+        "images": len(outputs),
+        "patients": len(np.unique(outputs.patient_id)),
+        "confidence": settings.confidence,
+        "bootstrap": settings.bootstrap,
+        "ece_bins": settings.ece_bins,
+        "calibration": calibration.to_json(),
+        "metrics": summarise(scores, weights, findings, **options),
+        "subgroups": subgroups(
+            scores,
+            weights,
+            groups_of(rows),
+            findings,
+            min_group=settings.min_group,
+            max_gap=settings.max_gap,
+            **options,
+        ),
+        "conformal": conformal_figures(
+            calibration.conformal(probabilities),
+            outputs.truth,
+            weights,
+            findings,
+            settings.confidence,
+            calibration.alpha,
+        ),
+        "uncertainty": uncertainty_figures(calibration, probabilities, outputs.truth, ood_scores),
+        "ood": ood_figures(calibration, ood_scores),
+        "localization": localization_figures(
+            located, outputs.patient_id, findings, settings.bootstrap, settings.seed, settings.confidence
+        ),
+        "cooccurrence": cooccurrence(scores.decisions, probabilities, outputs.truth, findings),
+        "no_finding_filter": _filtered(scores, weights, rows, findings, options),
+    }
+    return Evaluated(facts, outputs, calibration, scores, rows, located)
+
+
+def _filtered(
+    scores: Scores, weights: np.ndarray, rows: pd.DataFrame, findings: list[str], options: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return the metrics without the images that are labelled "No Finding", where the settings ask for that filter."""
+    if "filter_no_finding" not in rows or not rows["filter_no_finding"].any():
+        return None
+    kept = ~rows["filter_no_finding"].to_numpy(dtype=bool)
+    if not kept.any():
+        return None
+    return {
+        "images": int(kept.sum()),
+        "metrics": summarise(scores.take(kept), weights[:, kept], findings, **options),
+    }

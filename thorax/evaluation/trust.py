@@ -1,0 +1,106 @@
+"""Whether the answers keep their promises on the test split: conformal error, referral, strangeness."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from thorax.calibration import Calibration
+from thorax.calibration.conformal import ABSENT, PRESENT, UNCERTAIN
+from thorax.calibration.uncertainty import aurc, risk_coverage
+from thorax.evaluation.resampling import interval
+
+
+def conformal_figures(
+    answers: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    findings: Sequence[str],
+    confidence: float,
+    alpha: float,
+) -> dict[str, Any]:
+    """Return the error rates of the conformal answers, a finding, with intervals by patient.
+
+    Args:
+        answers: (N, F) of "present", "absent", "uncertain".
+        truth: (N, F): 1, 0, NaN unknown.
+        weights: (B, N) of the bootstrap.
+        findings: F names.
+        confidence: of the intervals.
+        alpha: the promised error rate.
+
+    Returns:
+        A finding: `error`, the share of images answered wrongly; `missed`, of those with the finding the share
+        answered "absent"; `false`, of those without it the share answered "present"; `uncertain`, the share without
+        an answer. The promise is that `missed` and `false` are at most alpha.
+    """
+    result: dict[str, Any] = {"alpha": alpha, "findings": {}}
+    draws = np.concatenate([np.ones((1, len(truth)), dtype=np.float32), weights.astype(np.float32)])
+    for column, finding in enumerate(findings):
+        known = ~np.isnan(truth[:, column])
+        present, said = truth[:, column] == 1, answers[:, column]
+        absent = known & ~present
+        parts = np.stack([known, present, absent, present & (said == ABSENT), absent & (said == PRESENT)], axis=1)
+        unsure = known & (said == UNCERTAIN)
+        sums = draws @ np.column_stack([parts, unsure]).astype(np.float32)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rates = {
+                "error": (sums[:, 3] + sums[:, 4]) / sums[:, 0],
+                "missed": sums[:, 3] / sums[:, 1],
+                "false": sums[:, 4] / sums[:, 2],
+                "uncertain": sums[:, 5] / sums[:, 0],
+            }
+        result["findings"][finding] = {
+            name: interval(float(values[0]), values[1:], confidence) for name, values in rates.items()
+        } | {"positives": int(present.sum())}
+    return result
+
+
+def uncertainty_figures(
+    calibration: Calibration, probabilities: np.ndarray, truth: np.ndarray, ood_scores: np.ndarray
+) -> dict[str, Any]:
+    """Return the risk–coverage figures a finding, and what handing images to a reader would spare.
+
+    Returns:
+        `findings`: AURC of the entropy, the error of all and of the surest four fifths; `refer`: the share of images
+        handed over, and the share of wrong decisions among those kept and those handed over.
+    """
+    decisions = calibration.decisions(probabilities)
+    wrong = np.where(np.isnan(truth), np.nan, decisions != (truth > 0.5))
+    entropy = calibration.uncertainty(probabilities)
+    findings: dict[str, Any] = {}
+    for column, finding in enumerate(calibration.findings):
+        rows = ~np.isnan(truth[:, column])
+        if not rows.any():
+            continue
+        _, risk = risk_coverage(entropy[rows, column], wrong[rows, column])
+        findings[finding] = {
+            "aurc": aurc(entropy[rows, column], wrong[rows, column]),
+            "risk": float(risk[-1]),
+            "risk_at_80": float(risk[max(0, int(0.8 * len(risk)) - 1)]),
+        }
+    handed = calibration.refer(probabilities, ood_scores)
+    return {
+        "findings": findings,
+        "refer": {
+            "rule": {"when": list(calibration.refer_rule.when), "entropy": calibration.refer_rule.entropy},
+            "share": float(handed.mean()) if len(handed) else None,
+            "error_kept": _mean(wrong[~handed]),
+            "error_handed": _mean(wrong[handed]),
+        },
+    }
+
+
+def ood_figures(calibration: Calibration, scores: np.ndarray) -> dict[str, Any]:
+    """Return the cut-off, the false alarms among test radiographs, and the spread of their scores."""
+    return {
+        "kind": calibration.ood.kind,
+        "cutoff": calibration.ood_cutoff,
+        "false_alarms": float((scores > calibration.ood_cutoff).mean()) if len(scores) else None,
+        "quantiles": {str(q): float(np.quantile(scores, q)) for q in (0.05, 0.5, 0.95)} if len(scores) else {},
+    }
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
