@@ -29,6 +29,8 @@ def read(root: Path) -> Dataset:
     about = read_json(file)
     if not isinstance(about, dict) or about.get("synthetic") is not True:
         raise InputError(f'{file} does not say "synthetic": true.', "Make the phantoms again.")
+    if about.get("complete") is False:
+        raise InputError(f"{file} says that the set is unfinished.", "Run the same `thorax data make-phantom` again.")
     layout = str(about.get("layout", "nih")).lower()
     if layout not in _READERS:
         raise InputError(f"{file}: unknown layout {layout!r}.", f"Known: {', '.join(sorted(_READERS))}.")

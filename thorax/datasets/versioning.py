@@ -8,8 +8,6 @@ only those that changed.
 import hashlib
 import logging
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from thorax.errors import InputError, RoomError, ThoraxError
+from thorax.errors import InputError, ThoraxError
+from thorax.files import room_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from dvc.repo import Repo
 
 Condition = Literal["clean", "modified", "missing", "untracked"]
 _log = logging.getLogger(__name__)
@@ -52,10 +53,11 @@ def pointer(root: Path) -> Path | None:
     """Return the `.dvc` file that tracks a folder, or a folder above it, within the same repository."""
     folder = root.absolute()
     for place in (folder, *folder.parents):
-        file = place.with_name(f"{place.name}.dvc") if place.name else place
-        if file.is_file():
+        edge = (place / ".git").exists() or (place / ".dvc").is_dir()
+        file = place.parent / f"{place.name}.dvc"
+        if file.is_file() and (place == folder or not edge):
             return file
-        if (place / ".git").exists() or (place / ".dvc").is_dir():
+        if edge:
             return None
     return None
 
@@ -120,15 +122,12 @@ def state(home: Path, root: Path) -> State:
     file = pointer(root)
     if file is None:
         return State("untracked" if root.is_dir() else "missing", fingerprint(root) if root.is_dir() else "")
-    with _dvc_errors(home):
-        from dvc.repo import Repo
-
-        with Repo(str(file.parent)) as repo:
-            # Not `Repo.status`: it says "not in cache" before it looks at the files, and takes a lock that
-            # `dvc repro` may hold around this very run.
-            out = next(iter(repo.stage.collect(str(file)))).outs[0]
-            cached = not out.changed_cache()
-            found = out.workspace_status().get(str(out))
+    with _dvc_errors(home), _repository(file.parent) as repo:
+        # Not `Repo.status`: it says "not in cache" before it looks at the files, and takes a lock that
+        # `dvc repro` may hold around this very run.
+        out = next(iter(repo.stage.collect(str(file)))).outs[0]
+        cached = not out.changed_cache()
+        found = out.workspace_status().get(str(out))
     condition: Condition = {None: "clean", "deleted": "missing"}.get(found, "modified")  # type: ignore[assignment]
     return State(condition, recorded(file), cached, str(file))
 
@@ -167,7 +166,8 @@ def track(home: Path, root: Path) -> State:
         InputError: there is no DVC repository, or DVC refuses.
         RoomError: the disk is full.
     """
-    _dvc(home, "add", str(root))
+    with _dvc_errors(home), room_errors(root), _repository(home) as repo:
+        repo.add([str(root)])
     return state(home, root)
 
 
@@ -176,16 +176,18 @@ def pull(home: Path, root: Path) -> State:
 
     Raises:
         InputError: the folder is not tracked, the remote does not have it, or changed files would be lost.
+        RoomError: the disk is full.
     """
     file = pointer(root)
     if file is None:
         raise InputError(f"No .dvc file stands for {root}.", "Check out a revision of the project that has one.")
-    _dvc(home, "pull", str(file))
+    with _dvc_errors(home), room_errors(root), _repository(file.parent) as repo:
+        repo.pull([str(file)])
     return state(home, root)
 
 
-def push(home: Path, root: Path) -> None:
-    """Send the recorded revision to the remote: `dvc push`.
+def push(home: Path, root: Path) -> int:
+    """Send the recorded revision to the remote and return how many files went: `dvc push`.
 
     Raises:
         InputError: the folder is not tracked, or the remote refuses.
@@ -193,7 +195,8 @@ def push(home: Path, root: Path) -> None:
     file = pointer(root)
     if file is None:
         raise InputError(f"No .dvc file stands for {root}.", f"Run `thorax data add {root}` first.")
-    _dvc(home, "push", str(file))
+    with _dvc_errors(home), _repository(file.parent) as repo:
+        return int(repo.push([str(file)]))
 
 
 def require_repository(home: Path) -> None:
@@ -202,43 +205,31 @@ def require_repository(home: Path) -> None:
     Raises:
         InputError: with the command that makes one.
     """
-    with _dvc_errors(home):
-        from dvc.repo import Repo
+    with _dvc_errors(home), _repository(home):
+        pass
 
-        Repo.find_root(str(home))
+
+def _repository(folder: Path) -> "Repo":
+    """Open the DVC repository that holds a folder; on a terminal it draws its own progress."""
+    from dvc.repo import Repo
+
+    return Repo(Repo.find_root(str(folder)))
 
 
 @contextmanager
 def _dvc_errors(home: Path) -> "Iterator[None]":
     """Turn DVC's refusals into ours."""
-    try:
-        from dvc.exceptions import DvcException, NotDvcRepoError
-    except ImportError as error:
-        raise InputError("DVC is not installed.", "Run `make setup`.") from error
+    from dvc.exceptions import NotDvcRepoError
+
     try:
         yield
+    except ThoraxError:
+        raise
     except NotDvcRepoError as error:
         raise InputError(
             f"There is no DVC repository at {home} or above.", "Run `git init` and `dvc init` there."
         ) from error
-    except DvcException as error:
-        raise InputError(f"DVC refused: {error}") from error
-
-
-def _dvc(home: Path, *arguments: str) -> None:
-    """Run a DVC command in the project; its progress goes to the terminal, its refusal becomes an error."""
-    require_repository(home)
-    # On a terminal DVC draws its own progress, and says itself what it refuses.
-    shown = sys.stderr.isatty()
-    command = [sys.executable, "-m", "dvc", *arguments, *(() if shown else ("--quiet",))]
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    errors = None if shown else subprocess.PIPE
-    done = subprocess.run(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True)
-    if done.returncode:
-        words = "its words are above." if shown else " ".join(done.stderr.split()).removeprefix("ERROR: ")
-        full = not shown and "No space left" in words
-        kind: type[ThoraxError] = RoomError if full else InputError
-        raise kind(
-            f"`dvc {' '.join(arguments)}` failed: {words or f'exit code {done.returncode}'}",
-            "Mend that and run it again: DVC keeps what is done.",
-        )
+    # Remotes raise what their own libraries raise: whatever it is, a person reads it in one line.
+    except Exception as error:
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"DVC failed: {words}", "Mend that and run it again: DVC keeps what is done.") from error

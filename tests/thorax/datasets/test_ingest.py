@@ -94,6 +94,7 @@ def test_phantoms_are_read_in_their_layout_and_called_synthetic(request, tmp_pat
         (None, r"holds no phantom\.json.*thorax data make-phantom"),
         ("{", r"phantom\.json is not valid JSON"),
         ('{"synthetic": false}', r'does not say "synthetic": true'),
+        ('{"synthetic": true, "complete": false}', r"unfinished"),
         ('{"synthetic": true, "layout": "mimic"}', r"unknown layout 'mimic'"),
     ],
 )
