@@ -34,7 +34,7 @@ class Report(Protocol):
 
 
 class Tell:
-    """Takes each epoch's row of the learning curves, and passes it to MLflow and to the screen.
+    """Takes what a training tells, and passes it to the screen and each epoch's learning curves to MLflow.
 
     MLflow failing never ends a training: the curves are in the network's folder too, and are logged from there when
     the model is registered.
@@ -46,17 +46,16 @@ class Tell:
         self._report = report
         self._broken = not run_id
 
-    def __call__(self, row: Mapping[str, Any]) -> None:
-        """Pass on one epoch: `epoch` (from 0), and figures by name; what is no finite number is left out."""
-        epoch = int(row.get("epoch", 0))
+    def __call__(self, update: Mapping[str, Any]) -> None:
+        """Pass on how far a training is: as it says on the screen, and each finished epoch's `curve` to MLflow."""
         if self._report is not None:
-            auroc = row.get("validation_auroc")
-            text = f"epoch {epoch + 1}" + (f", AUROC {auroc:.3f}" if isinstance(auroc, float) else "")
-            self._report.progress(epoch + 1, int(row.get("epochs", self._settings.train.epochs)), text)
-        if self._broken:
+            done, total, text = _how_far(update)
+            self._report.progress(done, total, text)
+        curve = update.get("curve")
+        if curve is None or self._broken:
             return
         try:
-            log_epoch(self._settings, self.run_id, row, epoch)
+            log_epoch(self._settings, self.run_id, curve, int(curve["epoch"]))
         except RegistryError as error:
             self._broken = True
             self._warn(f"MLflow no longer takes the learning curves, training goes on. {error}")
@@ -66,6 +65,21 @@ class Tell:
             self._report.warn(text)
         else:
             _log.warning(text)
+
+
+def _how_far(update: Mapping[str, Any]) -> tuple[float, float, str]:
+    """Steps done, steps in all, and the line beside the bar."""
+    epoch, epochs = int(update.get("epoch", 0)), max(1, int(update.get("epochs", 1)))
+    stage = update.get("stage", "train")
+    if stage != "train":
+        return epochs, epochs, {"answer": "answering for every split", "export": "exporting to ONNX"}.get(stage, stage)
+    share = update["step"] / update["steps"] if update.get("steps") else 1.0
+    parts = [f"epoch {epoch}/{epochs}"]
+    if update.get("auroc") is not None:
+        parts.append(f"AUROC {update['auroc']:.3f}")
+    if update.get("eta_seconds") is not None:
+        parts.append(f"{update['eta_seconds']:.0f} s left")
+    return max(0, epoch - 1) + share, epochs, ", ".join(parts)
 
 
 @contextmanager

@@ -205,6 +205,8 @@ def _tell(task: Task, state: State, steps: int, loss: float, clock: Clock) -> No
             "loss": loss,
             "auroc": state.curves[-1]["validation_auroc"] if state.curves else None,
             "eta_seconds": clock.remaining(done, total),
+            # An epoch that has just ended comes with its row of the learning curves.
+            "curve": state.curves[-1] if state.curves and not state.step else None,
         }
     )
 

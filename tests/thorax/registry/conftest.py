@@ -1,0 +1,96 @@
+"""Bundles and a registry to try decisions on."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thorax.registry.evidence import Evidence, collect
+from thorax.registry.record import Candidate
+from thorax.registry.register import Registered, register
+from thorax.settings import Settings, load
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> dict[str, Any]:
+    """An evaluation that passes every gate."""
+    from bundle_factory import evaluation as make
+
+    tree = make(synthetic=True)
+    for figures in tree["metrics"].values():
+        figures["ece"] = {"value": 0.04, "low": 0.02, "high": 0.06}
+    return json.loads(json.dumps(tree))
+
+
+@pytest.fixture(scope="session")
+def steps(
+    sample_steps: dict[str, Path], evaluation: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """What the steps of two trainings left: `train_dir` and `other_dir`, each with learning curves."""
+    folder = tmp_path_factory.mktemp("trainings")
+    places = {"train_dir": folder / "one", "other_dir": folder / "two", "evaluation_dir": folder / "evaluation"}
+    curves = [{"epoch": epoch, "train_loss": 1.0 / (epoch + 1), "validation_auroc": 0.8} for epoch in range(3)]
+    for name in ("train_dir", "other_dir"):
+        shutil.copytree(sample_steps["train_dir"], places[name])
+        (places[name] / "curves.json").write_text(json.dumps(curves))
+    shutil.copytree(sample_steps["evaluation_dir"], places["evaluation_dir"])
+    (places["evaluation_dir"] / "evaluation.json").write_text(json.dumps(evaluation))
+    return sample_steps | places
+
+
+@pytest.fixture(scope="session")
+def bundle(sample_bundle: Path) -> Path:
+    """A bundle."""
+    return sample_bundle
+
+
+@pytest.fixture
+def settings(home: Path, mlflow_template: Callable[[Settings], None]) -> Settings:
+    """Settings of a project of one's own, with an empty registry."""
+    found = load(home, ["evaluation.bootstrap=100"])
+    mlflow_template(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def evidence(steps: dict[str, Path]) -> Evidence:
+    """What the first training's model answered on its test patients."""
+    return collect(steps["train_dir"], steps["calibration_dir"], steps["store_dir"])
+
+
+@pytest.fixture
+def registered(
+    settings: Settings, bundle: Path, evaluation: dict[str, Any], evidence: Evidence, tmp_path: Path
+) -> Callable[..., Registered]:
+    """A function that registers another version: the same network, described anew."""
+    count = 0
+
+    def make(mean: float = 0.9) -> Registered:
+        nonlocal count
+        count += 1
+        place = tmp_path / f"version{count}" / "bundle"
+        shutil.copytree(bundle, place)
+        info = json.loads((place / "bundle.json").read_text()) | {"created": f"2026-01-{count:02d}"}
+        (place / "bundle.json").write_text(json.dumps(info))
+        tree = json.loads(json.dumps(evaluation))
+        tree["metrics"]["mean"]["auroc"]["value"] = mean
+        lineage = {"git_commit": "0" * 40, "params_digest": f"p{count}"}
+        return register(settings, place, tree, lineage, evidence=evidence, reason="test")
+
+    return make
+
+
+@pytest.fixture
+def candidate(steps: dict[str, Path]) -> Candidate:
+    """The first training, as the pipeline hands it to the register step."""
+    return Candidate("custom_cnn", steps["train_dir"], steps["calibration_dir"], steps["evaluation_dir"])
+
+
+@pytest.fixture
+def other(candidate: Candidate, steps: dict[str, Path]) -> Candidate:
+    """The second training."""
+    return replace(candidate, architecture="resnet50", network=steps["other_dir"])

@@ -1,0 +1,112 @@
+"""A pipeline run in MLflow: a parent, its children, and what a cached training becomes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from thorax.errors import InputError
+from thorax.registry.live import live_run
+from thorax.registry.record import Candidate, record
+from thorax.registry.tracking import client, initialise
+from thorax.registry.versions import resolve
+from thorax.settings import Settings
+
+
+@pytest.fixture
+def folders(steps: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """What the other steps left."""
+    places = {name: tmp_path / name for name in ("dataset", "validation", "selection")}
+    for place in places.values():
+        place.mkdir()
+    facts = {"source": "phantom", "synthetic": True, "revision": "a" * 32 + ".dir", "manifest_digest": "m" * 64}
+    (places["dataset"] / "dataset.json").write_text(json.dumps(facts | {"images": 240, "patients": 120, "boxes": 0}))
+    pd.DataFrame({"image_id": ["i0"], "Edema": [1.0]}).to_parquet(places["dataset"] / "manifest.parquet")
+    (places["validation"] / "validation.html").write_text("<p>good")
+    (places["selection"] / "selection.json").write_text(json.dumps({"winner": "custom_cnn", "reason": "best"}))
+    return places | {"store": steps["store_dir"], "out": tmp_path / "out"}
+
+
+def children(settings: Settings, parent: str) -> dict[str, Any]:
+    runs = client(settings).search_runs([initialise(settings)], f"tags.mlflow.parentRunId = '{parent}'")
+    return {run.data.tags["mlflow.runName"]: run for run in runs}
+
+
+def test_a_run_is_recorded_whole(
+    settings: Settings, candidate: Candidate, other: Candidate, folders: dict[str, Path]
+) -> None:
+    with live_run(settings, "custom_cnn", "key") as tell:
+        tell({"epoch": 1, "curve": {"epoch": 1, "train_loss": 1.0}})
+    candidates = [replace(candidate, run_id=tell.run_id), other]
+    facts = record(settings, candidates, reason="a try", **folders)
+    assert facts == json.loads((folders["out"] / "registered.json").read_text())
+    assert (facts["version"], facts["aliases"]) == ("1", ["challenger", "champion"])
+
+    parent = client(settings).get_run(facts["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["train.epochs"] == str(settings.train.epochs)
+    assert parent.data.params["registry.gates.max_ece"] == str(settings.registry.gates.max_ece)
+    assert parent.data.metrics["test/mean/auroc"] == 0.9
+    assert parent.data.metrics["test/Edema/auroc/low"] == 0.85
+    data = parent.inputs.dataset_inputs[0].dataset
+    assert (data.digest, data.name) == ("a" * 32 + ".dir", "phantom")
+    names = {item.path for item in client(settings).list_artifacts(facts["run_id"])}
+    assert names == {"model", "selection", "validation"}
+
+    runs = children(settings, facts["run_id"])
+    assert runs.keys() == {"custom_cnn", "resnet50"}
+    assert runs["custom_cnn"].info.run_id == tell.run_id
+    history = client(settings).get_metric_history(tell.run_id, "train_loss")
+    assert sorted(metric.step for metric in history) == [0, 1, 2]
+    assert "evaluation" in {item.path for item in client(settings).list_artifacts(tell.run_id)}
+
+    lineage = resolve(settings).lineage
+    assert lineage["data_revision"] == "a" * 32 + ".dir"
+    assert (lineage["pipeline_run"], lineage["training_run"]) == (facts["run_id"], tell.run_id)
+    assert {"git_commit", "code_digest", "params_digest", "split_digest", "versions", "hardware"} <= lineage.keys()
+
+
+def test_a_training_from_the_cache_is_represented_by_a_twin(
+    settings: Settings, candidate: Candidate, folders: dict[str, Path]
+) -> None:
+    with live_run(settings, "custom_cnn", "key") as tell:
+        pass
+    trained = replace(candidate, run_id=tell.run_id)
+    first = record(settings, [trained], reason="first", **folders)
+    second = record(settings, [trained], reason="second", **folders)
+    assert children(settings, first["run_id"])["custom_cnn"].info.run_id == tell.run_id
+    twin = children(settings, second["run_id"])["custom_cnn"]
+    assert twin.data.tags["thorax.cached_from"] == tell.run_id
+    assert twin.data.metrics["train_loss"] == pytest.approx(1 / 3)
+    # A run of another database, as after `var` was moved, is represented the same way.
+    third = record(settings, [replace(candidate, run_id="f" * 32)], reason="third", **folders)
+    assert "custom_cnn" in children(settings, third["run_id"])
+
+
+def test_a_parent_that_was_killed_gives_its_children_up(
+    settings: Settings, candidate: Candidate, folders: dict[str, Path]
+) -> None:
+    connection = client(settings)
+    with live_run(settings, "custom_cnn", "key") as tell:
+        pass
+    dead = connection.create_run(initialise(settings)).info.run_id
+    connection.set_tag(tell.run_id, "mlflow.parentRunId", dead)
+    facts = record(settings, [replace(candidate, run_id=tell.run_id)], reason="again", **folders)
+    assert children(settings, facts["run_id"])["custom_cnn"].info.run_id == tell.run_id
+    assert connection.get_run(dead).info.status == "KILLED"
+
+
+def test_a_failure_leaves_a_failed_parent_and_no_version(
+    settings: Settings, candidate: Candidate, folders: dict[str, Path]
+) -> None:
+    broken = replace(candidate, calibration=folders["validation"])
+    with pytest.raises(Exception, match=r"calibration\.json"):
+        record(settings, [broken], reason="broken", **folders)
+    (run,) = client(settings).search_runs([initialise(settings)], "tags.`thorax.kind` = 'pipeline'")
+    assert run.info.status == "FAILED"
+    (folders["selection"] / "selection.json").write_text(json.dumps({"winner": "densenet121"}))
+    with pytest.raises(InputError, match="densenet121"):
+        record(settings, [candidate], reason="broken", **folders)
