@@ -21,7 +21,8 @@ BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW = (
 )
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 INK, QUIET, LINE = "#1f2933", "#697586", "#cbd2d9"
-_PANEL = 2.15
+#: Inches: the page's width, and the largest side of a panel.
+_PAGE, _PANEL = 10.6, 2.9
 _STYLE = {
     "font.size": 8,
     "axes.titlesize": 9,
@@ -55,13 +56,20 @@ def style() -> dict[str, object]:
     return dict(_STYLE)
 
 
-def panels(count: int, height: float = _PANEL, most: int = 5, width: float = _PANEL) -> "tuple[Figure, Iterator[Axes]]":
-    """Return a figure of `count` small panels, at most `most` a row, and its axes in reading order."""
+def panels(count: int, most: int = 5, tall: float = 1.0) -> "tuple[Figure, Iterator[Axes]]":
+    """Return a figure of `count` panels, at most `most` a row, and its axes in reading order.
+
+    Args:
+        count: of panels.
+        most: in a row; few panels are drawn larger.
+        tall: height of a panel, of its width.
+    """
     from matplotlib.figure import Figure
 
     columns = min(count, most)
     rows = -(-count // columns)
-    figure = Figure(figsize=(max(columns * width, 4.3), rows * height), layout="constrained")
+    side = min(_PANEL, _PAGE / columns)
+    figure = Figure(figsize=(columns * side, rows * side * tall), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     flat = [axes for row in grid for axes in row]
     for spare in flat[count:]:
@@ -72,6 +80,7 @@ def panels(count: int, height: float = _PANEL, most: int = 5, width: float = _PA
 def as_svg(figure: "Figure") -> str:
     """Return a figure as the address of an image that holds it whole."""
     stream = io.BytesIO()
+    settle(figure)
     figure.savefig(stream, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
 
@@ -79,8 +88,16 @@ def as_svg(figure: "Figure") -> str:
 def as_png(figure: "Figure") -> bytes:
     """Return a figure as a PNG file's bytes."""
     stream = io.BytesIO()
+    settle(figure)
     figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
+
+
+def settle(figure: "Figure") -> None:
+    """Lay a figure out once: laying out takes longer than drawing, and every format would do it again."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def words(name: str) -> str:

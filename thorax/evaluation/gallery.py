@@ -104,5 +104,7 @@ def _picture(
     larger = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
     map_ = None if evaluated.outputs.maps is None else _map(evaluated, row, column)
     stream = io.BytesIO()
-    overlay(larger, map_, box, truth=truth, colour_bar=False, strength=0.5).save(stream, format="JPEG", quality=82)
+    overlay(larger, map_, box, truth=truth, colour_bar=False, strength=0.5).save(
+        stream, format="JPEG", quality=85, subsampling=0
+    )
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

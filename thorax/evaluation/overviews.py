@@ -52,6 +52,7 @@ def subgroup_gaps(facts: dict[str, Any]) -> "Figure | None":
         for tick, (_, group) in zip(ax.yaxis.get_major_ticks(len(rows)), reversed(rows), strict=True):
             tick.label1.set_fontweight("bold" if group is None else "normal")
         ax.set_title(label)
+        ax.locator_params(axis="x", nbins=5)
         ax.tick_params(axis="y", length=0, labelcolor=INK, labelleft=number == 0)
     return figure
 
@@ -125,6 +126,7 @@ def candidates(table: list[dict[str, Any]], metric: str) -> "Figure":
             _whisker(ax, row, entry["metrics"][key], VERMILION if entry["winner"] else BLUE)
         ax.set_yticks(range(len(table)), [entry["name"] for entry in reversed(table)])
         ax.set(title=label, ylim=(-0.6, len(table) - 0.4))
+        ax.locator_params(axis="x", nbins=4)
         ax.tick_params(axis="y", length=0, labelcolor=INK, labelleft=number == 0)
     return figure
 

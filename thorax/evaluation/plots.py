@@ -12,7 +12,9 @@ from thorax.evaluation.ranking import precision_recall_points, roc_points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_TEN = (0.0, 0.5, 1.0)
+_TICKS = (0.0, 0.5, 1.0)
+#: Behind text that lies over lines.
+_CLEAR = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
 
 
 def roc(scores: Scores, facts: dict[str, Any]) -> "Figure":
@@ -31,7 +33,7 @@ def roc(scores: Scores, facts: dict[str, Any]) -> "Figure":
         ax.plot(
             1 - metrics["specificity"]["value"], metrics["sensitivity"]["value"], "o", color=VERMILION, markersize=5
         )
-        ax.text(0.98, 0.06, _bracket("AUROC", metrics["auroc"]), ha="right", color=INK, transform=ax.transAxes)
+        ax.text(0.98, 0.06, _bracket("AUROC", metrics["auroc"]), ha="right", bbox=_CLEAR, transform=ax.transAxes)
         _square(ax, finding, "1 − specificity", "sensitivity")
     return figure
 
@@ -51,7 +53,7 @@ def precision_recall(scores: Scores, facts: dict[str, Any]) -> "Figure":
         ax.step(np.append(recall[step], recall[-1]), np.append(precision[step], precision[-1]), color=BLUE, where="pre")
         if metrics["precision"]["value"] is not None:
             ax.plot(metrics["sensitivity"]["value"], metrics["precision"]["value"], "o", color=VERMILION, markersize=5)
-        ax.text(0.98, 0.93, _bracket("AUPRC", metrics["auprc"]), ha="right", va="top", transform=ax.transAxes)
+        ax.text(0.03, 0.05, _bracket("AUPRC", metrics["auprc"]), bbox=_CLEAR, transform=ax.transAxes)
         _square(ax, finding, "recall (sensitivity)", "precision")
     return figure
 
@@ -78,7 +80,7 @@ def reliability(scores: Scores, facts: dict[str, Any], bins: int = 10) -> "Figur
         ax.plot([0, top], [0, top], color=LINE, linewidth=1, linestyle=":")
         metrics = facts["metrics"][finding]
         note = f"ECE {metrics['ece_raw']['value']:.3f} → {metrics['ece']['value']:.3f}"
-        ax.text(0.98, 0.06, note, ha="right", transform=ax.transAxes)
+        ax.text(0.98, 0.05, note, ha="right", bbox=_CLEAR, transform=ax.transAxes)
         ax.set(xlim=(0, top), ylim=(0, top), title=words(finding), xlabel="predicted", ylabel="observed")
         if column == 0:
             ax.legend(loc="upper left")
@@ -114,7 +116,7 @@ def threshold_price(scores: Scores, facts: dict[str, Any]) -> "Figure":
 
 def confusion_matrices(facts: dict[str, Any]) -> "Figure":
     """Draw the four counts a finding, shaded by the share of their row."""
-    figure, axes = panels(len(facts["findings"]), height=1.95, width=2.05)
+    figure, axes = panels(len(facts["findings"]), tall=0.85)
     for finding, ax in zip(facts["findings"], axes, strict=True):
         count = facts["metrics"][finding]["confusion"]
         table = np.array([[count["tp"], count["fn"]], [count["fp"], count["tn"]]])
@@ -146,7 +148,9 @@ def _known(scores: Scores, column: int, raw: bool = False) -> tuple[np.ndarray, 
 
 
 def _square(ax: Any, finding: str, x: str, y: str) -> None:
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title=words(finding), xlabel=x, ylabel=y, xticks=_TEN, yticks=_TEN)
+    ax.set(
+        xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title=words(finding), xlabel=x, ylabel=y, xticks=_TICKS, yticks=_TICKS
+    )
 
 
 def _nothing(ax: Any, finding: str) -> None:
