@@ -93,8 +93,8 @@ def test_training_goes_on_when_mlflow_fails(settings: Settings, monkeypatch: pyt
     screen = Screen()
     monkeypatch.setattr(live, "log_epoch", broken)
     with live_run(settings, "custom_cnn", "key", screen) as tell:
-        tell({"epoch": 0, "train_loss": 1.0})
-        tell({"epoch": 1, "train_loss": 1.0})
+        for epoch in (1, 2):
+            tell({"epoch": epoch, "curve": {"epoch": epoch, "train_loss": 1.0}})
     assert len(screen.warned) == 1
     assert "training goes on" in screen.warned[0]
     monkeypatch.setattr(live, "open_child", broken)
