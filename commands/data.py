@@ -67,11 +67,14 @@ def add(
     if json:
         print_json({"source": source, "root": str(target), **now.as_dict()})
         return
-    out.print(f"{target} is versioned as [bold]{now.revision}[/].")
+    out.print(f"{target} is versioned as [bold]{now.revision}[/].", soft_wrap=True)
     name = Path(now.pointer).name
-    out.print(f"Next: [cyan]git add {name} && git commit -m 'New data'[/], and [cyan]dvc push[/] to share it.")
+    out.print(
+        f"Next: [cyan]git add {name} .gitignore && git commit -m 'New data'[/], and [cyan]dvc push[/] to share it.",
+        soft_wrap=True,
+    )
     if source and source != settings.data.source:
-        out.print(f"Set [cyan]data.source: {source}[/] in params.yaml: it says {settings.data.source}.")
+        out.print(f"Set [cyan]data.source: {source}[/] in params.yaml: it says {settings.data.source}.", soft_wrap=True)
 
 
 @app.command()
@@ -84,7 +87,7 @@ def status(set_: Set = None, json: Json = False) -> None:
     if json:
         print_json({"root": str(settings.data_root), **now.as_dict()})
     else:
-        out.print(f"{settings.data_root}: [bold]{now.revision or 'no revision'}[/], {_words(now)}")
+        out.print(f"{settings.data_root}: [bold]{now.revision or 'no revision'}[/], {_words(now)}", soft_wrap=True)
 
 
 @app.command()
@@ -97,7 +100,7 @@ def pull(set_: Set = None, json: Json = False) -> None:
     if json:
         print_json({"root": str(settings.data_root), **now.as_dict()})
     else:
-        out.print(f"{settings.data_root}: [bold]{now.revision}[/], {_words(now)}")
+        out.print(f"{settings.data_root}: [bold]{now.revision}[/], {_words(now)}", soft_wrap=True)
 
 
 @app.command()
@@ -110,7 +113,7 @@ def push(set_: Set = None, json: Json = False) -> None:
     if json:
         print_json({"root": str(settings.data_root), "files_sent": sent})
     else:
-        out.print(f"{sent:,} files sent." if sent else "The remote has everything already.")
+        out.print(f"{sent:,} files sent." if sent else "The remote has everything already.", soft_wrap=True)
 
 
 @app.command()
@@ -138,13 +141,13 @@ def ingest(source: Source = None, root: Root = None, out_: Out = None, set_: Set
     columns = ("finding", "present", "absent", "uncertain", "not mentioned", "prevalence")
     synthetic = " — SYNTHETIC phantoms" if facts["synthetic"] else ""
     table(f"{settings.data_root} as {facts['source']}{synthetic}", columns, rows, right=columns[1:])
-    out.print(f"{facts['images']:,} images of {facts['patients']:,} patients, {facts['boxes']:,} boxes")
+    out.print(f"{facts['images']:,} images of {facts['patients']:,} patients, {facts['boxes']:,} boxes", soft_wrap=True)
     for key, words in _LEFT_OUT.items():
         if facts.get(key):
             err.print(f"[yellow]{facts[key]:,}[/] {words}")
     if now.condition != "clean":
         err.print(f"[yellow]Revision:[/] {_words(now)}; the manifest's own digest stands in.")
-    out.print(f"Revision {facts['revision']}; the manifest is in {target}")
+    out.print(f"Revision {facts['revision']}; the manifest is in {target}", soft_wrap=True)
 
 
 @app.command()
@@ -181,9 +184,9 @@ def validate(source: Source = None, root: Root = None, out_: Out = None, set_: S
         for sign, items in (("[red]critical[/]", result.critical), ("[yellow]warning[/]", result.warnings)):
             for item in items:
                 out.print(f"{sign} ", end="")
-                out.print(str(item), markup=False)
+                out.print(str(item), markup=False, soft_wrap=True)
         verdict = "[green]passed[/]" if result.success else "[red]did not pass[/]"
-        out.print(f"{facts['images']:,} images {verdict}; the page to read: {page}")
+        out.print(f"{facts['images']:,} images {verdict}; the page to read: {page}", soft_wrap=True)
     if not result.success:
         raise typer.Exit(DataGateError.exit_code)
 
@@ -209,7 +212,7 @@ def show(source: Source = None, root: Root = None, out_: Out = None, set_: Set =
     if json:
         print_json({"page": str(target), "images": len(dataset.manifest), "boxes": len(dataset.boxes)})
     else:
-        out.print(f"{len(dataset.manifest):,} images, {len(dataset.boxes):,} boxes: {target}")
+        out.print(f"{len(dataset.manifest):,} images, {len(dataset.boxes):,} boxes: {target}", soft_wrap=True)
 
 
 def _load(set_: list[str] | None, source: str | None = None, root: Path | None = None) -> "Settings":
@@ -244,7 +247,9 @@ def _words(now: "State") -> str:
     words: dict[Any, str] = {
         "clean": "as recorded" if now.cached else "as recorded, and not in DVC's cache: `dvc add` keeps a copy",
         "modified": "changed since it was recorded: `dvc add` records it, `dvc checkout` goes back",
-        "missing": "missing: `dvc pull` fetches it",
+        "missing": "missing: `dvc pull` fetches it"
+        if now.pointer
+        else "no dataset is there: `thorax data add` brings one in, `thorax data make-phantom` makes one",
         "untracked": "not versioned: `thorax data add` does it",
     }
     return words[now.condition]

@@ -126,5 +126,5 @@ def test_add_brings_in_versions_and_never_loses_data(call, dataset, repository):
 def test_add_says_which_adapter_fits_and_what_to_do_next(call, dataset, repository):
     text = " ".join(call("add", dataset, "--link").split())
     assert "is versioned as" in text
-    assert "git add data.dvc" in text and "dvc push" in text
+    assert "git add data.dvc .gitignore" in text and "dvc push" in text
     assert "data.source: nih" in text

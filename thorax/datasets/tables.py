@@ -212,7 +212,7 @@ def _parse(body: str, header: list[str], separator: str, path: Path, text: str) 
         raise InputError(f"The table {path} cannot be read: {error}.", "Check its quotes and separators.") from error
     if bad:
         more = f" ({len(bad):,} rows like it)" if len(bad) > 1 else ""
-        line = text[: text.find(bad[0].text)].count("\n") + 1
+        line = _first_line_of_other_width(text, separator, len(header))
         raise InputError(
             f"{path}, line {line}: {bad[0].actual_columns} fields, and the header has {bad[0].expected_columns}{more}.",
             "Look for a stray separator, an unclosed quote or a line cut short.",
@@ -220,6 +220,14 @@ def _parse(body: str, header: list[str], separator: str, path: Path, text: str) 
     frame = _as_text(table)
     empty = (frame == "").all(axis=1)
     return frame[~empty].reset_index(drop=True) if empty.any() else frame
+
+
+def _first_line_of_other_width(text: str, separator: str, width: int) -> int:
+    """The line, counted from 1, of the first row below the header that has more or fewer fields."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    filled = (fields for fields in reader if any(field.strip() for field in fields))
+    next(filled)
+    return next((reader.line_num for fields in filled if len(fields) != width), 0)
 
 
 def _as_text(table: pa.Table) -> pd.DataFrame:

@@ -167,6 +167,7 @@ def track(home: Path, root: Path) -> State:
         RoomError: the disk is full.
     """
     with _dvc_errors(home), room_errors(root), _repository(home) as repo:
+        repo.scm_context.quiet = True  # Its advice would stand among what our commands print.
         repo.add([str(root)])
     return state(home, root)
 

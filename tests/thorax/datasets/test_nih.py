@@ -171,6 +171,7 @@ REFUSED = {
         r"line 3: Patient Age is not a number: 'old'",
     ),
     "a field too many": ((GOOD, f"{GOOD.replace('_000', '_001')},9"), r"line 3: 12 fields, and the header has 11"),
+    "a line of rubbish": ((GOOD, "x"), r"line 3: 1 fields, and the header has 11"),
     "a line cut short": ((GOOD, "00000002_000.png,Mass,0"), r"line 3: 3 fields, and the header has 11"),
 }
 
