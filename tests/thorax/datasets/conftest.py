@@ -61,7 +61,7 @@ def nih(tmp_path: Path) -> Callable[..., Path]:
         text = newline.join((header, *rows)) + newline
         (root / name).write_bytes(encode(text))
         names = [row.replace(";", ",").split(",")[0].strip(' "') for row in rows] if images is None else images
-        for place, image in enumerate(name for name in dict.fromkeys(names) if name):
+        for place, image in enumerate(name for name in dict.fromkeys(names) if name.endswith(".png")):
             write_image(root / folders[place % len(folders)] / image, place)
         for folder in folders:
             (root / folder).mkdir(parents=True, exist_ok=True)
