@@ -105,8 +105,9 @@ def show_demo(facts: dict[str, Any]) -> None:
     from commands.console import table
 
     rows = [
-        ("Candidates compared", f"{facts['selection']}/report.html", "a browser"),
-        ("Data validated", f"{facts['validation']}/report.html", "a browser"),
+        ("Candidates compared", f"{facts['reports']}/comparison.html", "a browser"),
+        ("The winner in depth", f"{facts['reports']}/report.html", "a browser"),
+        ("Data validated", f"{facts['reports']}/validation.html", "a browser"),
         ("Drift report", facts["drift"]["page"], "a browser"),
         ("Model in the registry", f"{facts['name']} version {facts['version']}", "thorax models list"),
         ("Runs and curves", "MLflow", "make mlflow"),

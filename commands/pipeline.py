@@ -48,15 +48,12 @@ def compile_(
 
 
 def train(settings: "Settings", reason: str) -> "Run":
-    """Run the pipeline, showing its progress, and leave metrics and plots where DVC looks for them."""
+    """Run the pipeline, showing its progress."""
     from commands.follow import following
-    from pipelines.reports import write_reports
     from pipelines.run import run_training
 
     with following() as follow:
-        finished = run_training(settings, reason, follow)
-    write_reports(settings, finished)
-    return finished
+        return run_training(settings, reason, follow)
 
 
 def show(run: "Run") -> None:
@@ -64,10 +61,11 @@ def show(run: "Run") -> None:
     facts = run.facts
     rows = [
         (
-            ("★ " if name == facts["architecture"] else "  ") + name,
-            *(_interval(candidate[key]) for key in ("auroc", "auprc", "ece", "pointing_game")),
+            ("★ " if row["winner"] else "  ") + row["name"],
+            *(_interval(row["metrics"][key]) for key in ("auroc", "auprc", "ece")),
+            _interval(row["pointing_game"]),
         )
-        for name, candidate in facts["candidates"].items()
+        for row in facts["table"]
     ]
     title = "Test split, mean over findings" + (" — trained on SYNTHETIC phantoms" if facts["synthetic"] else "")
     table(title, ("architecture", "AUROC", "AUPRC", "ECE", "pointing game"), rows)
@@ -80,7 +78,7 @@ def show(run: "Run") -> None:
         f"{run.seconds:.1f} s in all, of which steps were at work {run.computed:.1f} s: "
         f"orchestration took {run.overhead:.1%}{skipped}."
     )
-    out.print(f"Report: {run.selection / 'report.html'}")
+    out.print(f"Report: {run.reports / 'comparison.html'}")
     out.print("Next: [cyan]thorax serve[/], [cyan]thorax models list[/], [cyan]make mlflow[/]")
 
 

@@ -30,13 +30,13 @@ def register(
         selection: what select gave.
         reason: why this run was made, in a person's words.
         register_settings: the settings that this step reads, as JSON.
-        registered: the bundle, and registered.json with the version, its aliases and its gates.
+        registered: the bundle, registered.json with the version, its aliases and its gates, and plots for DVC.
     """
     from pathlib import Path
 
-    from thorax.registry.record import Candidate, record
-
+    from thorax.evaluation.exports import Folders, export
     from thorax.events import reporting
+    from thorax.registry.record import Candidate, record
     from thorax.steps import settings_of
 
     with reporting("register") as report:
@@ -61,5 +61,7 @@ def register(
             reason=reason,
             out=Path(registered.path),
         )
+        folders = {c.architecture: Folders(c.network, c.calibration, c.evaluation) for c in candidates}
+        export(folders, selection.metadata["winner"], Path(registered.path) / "plots")
         registered.metadata.update({"version": facts["version"]})
         report.say(f"version {facts['version']} of {facts['name']}: {', '.join(facts['aliases']) or 'no alias'}")

@@ -17,10 +17,9 @@ def validate(root: str, dataset: Input[Dataset], validate_settings: str, result:
     """
     from pathlib import Path
 
-    from thorax.validation.gate import gate
-
     from thorax.events import reporting
     from thorax.steps import settings_of
+    from thorax.validation.gate import gate
 
     with reporting("validate") as report:
         settings = settings_of(validate_settings)

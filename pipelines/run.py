@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.reports import write_reports
 from thorax import errors, steps
 from thorax.errors import ThoraxError
 from thorax.events import FILE, read_events
@@ -40,6 +41,8 @@ class Run:
     validation: Path
     selection: Path
     registered: Path
+    reports: Path
+    #: What was registered and what was compared: name, version, aliases, gates, winner, reason, table, synthetic.
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -56,8 +59,7 @@ class Run:
             "orchestration_share": round(self.overhead, 4),
             "steps": self.steps,
             "skipped": self.skipped,
-            "validation": str(self.validation),
-            "selection": str(self.selection),
+            "reports": str(self.reports),
             **self.facts,
         }
 
@@ -99,6 +101,8 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
     history, _ = read_events(events)
     _raise_failure(history, code, folder)
     outputs = {name: Path(path) for name, path in read_json(folder / "outputs.json").items()}
+    reports = settings.var / "reports"
+    write_reports(reports, **outputs)
     done = [event for event in history if event["event"] == "end"]
     names = {(event["step"], event["label"]) for event in done}
     wanted = [(step, "") for step in ONCE] + [(s, name) for s in EACH for name in settings.train.architectures]
@@ -108,7 +112,12 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
         computed=_covered([(event["time"] - event["seconds"], event["time"]) for event in done]),
         steps=[{"step": e["step"], "label": e["label"], "seconds": e["seconds"]} for e in done],
         skipped=[" ".join(item).strip() for item in wanted if item not in names],
-        facts=read_json(outputs["registered"] / "registered.json"),
+        facts={
+            **read_json(outputs["registered"] / "registered.json"),
+            **read_json(outputs["selection"] / "selection.json"),
+            "synthetic": read_json(outputs["registered"] / "bundle" / "bundle.json")["synthetic"],
+        },
+        reports=reports,
         **outputs,
     )
     write_json(folder / "summary.json", run.summary())
