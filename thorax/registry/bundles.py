@@ -6,7 +6,7 @@ from pathlib import Path
 
 from thorax.bundle import identity
 from thorax.bundle.verify import read_info, verify_files
-from thorax.errors import BundleError, RegistryError, ThoraxError
+from thorax.errors import BundleError, RegistryError
 from thorax.files import room_errors
 from thorax.registry.tracking import client, quiet_mlflow, speaking
 from thorax.registry.versions import BUNDLE_PATH, CHAMPION, Version, resolve
@@ -70,6 +70,7 @@ def download(settings: Settings, version: Version, path: str, into: Path) -> Pat
     """
     quiet_mlflow()
     from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
 
     connection = client(settings)
     with speaking(settings):
@@ -78,9 +79,10 @@ def download(settings: Settings, version: Version, path: str, into: Path) -> Pat
             found = download_artifacts(
                 artifact_uri=f"{root.rstrip('/')}/{path}", dst_path=str(into), tracking_uri=settings.tracking_uri
             )
-        except (OSError, ThoraxError) as error:
+        except (OSError, MlflowException) as error:
+            first = str(error).strip().splitlines()[0]
             raise RegistryError(
-                f"The artifact {path} of version {version.version} cannot be fetched from {root}: {error}",
+                f"The artifact {path} of version {version.version} cannot be fetched: {first}",
                 "It may have been deleted; promote another version, or register the model anew.",
             ) from error
     return Path(found)

@@ -16,14 +16,13 @@ from thorax.settings import Settings, load
 
 
 @pytest.fixture(scope="session")
-def evaluation() -> dict[str, Any]:
-    """An evaluation that passes every gate."""
-    from bundle_factory import evaluation as make
-
-    tree = make(synthetic=True)
+def evaluation(sample_steps: dict[str, Path]) -> dict[str, Any]:
+    """The sample's evaluation, with figures that pass every gate."""
+    tree = json.loads((sample_steps["evaluation_dir"] / "evaluation.json").read_text())
     for figures in tree["metrics"].values():
+        figures["auroc"] = {"value": 0.9, "low": 0.85, "high": 0.95}
         figures["ece"] = {"value": 0.04, "low": 0.02, "high": 0.06}
-    return json.loads(json.dumps(tree))
+    return tree
 
 
 @pytest.fixture(scope="session")

@@ -99,5 +99,5 @@ def test_training_goes_on_when_mlflow_fails(settings: Settings, monkeypatch: pyt
     assert "training goes on" in screen.warned[0]
     monkeypatch.setattr(live, "open_child", broken)
     with live_run(settings, "custom_cnn", "key", screen) as tell:
-        tell({"epoch": 0, "train_loss": 1.0})
+        tell({"epoch": 1, "curve": {"epoch": 0, "train_loss": 1.0}})
     assert tell.run_id == ""
