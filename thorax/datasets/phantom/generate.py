@@ -1,23 +1,18 @@
 """Making a phantom dataset: in parallel, in flat memory, so that it can be interrupted and continued."""
 
-import contextlib
-import multiprocessing
 import os
 import shutil
-import signal
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from thorax.datasets.phantom.layouts import SYNTHETIC, Layout, Record, make_layout
+from thorax.datasets.phantom.pool import ordered_map
 from thorax.datasets.phantom.population import Case, cases
 from thorax.datasets.phantom.recipe import Recipe, make_recipe
 from thorax.datasets.phantom.truth import TRUTH, truth_writer
 from thorax.datasets.phantom.worker import BLOCK, JOURNALS, journal_path, make_block, read_journal
-from thorax.errors import InputError, RoomError
+from thorax.errors import InputError
 from thorax.files import read_json, require_room, write_json
 
 #: Changes whenever the same recipe gives other images.
@@ -27,8 +22,6 @@ ABOUT = "phantom.json"
 
 #: Pixels in all, below which one process is done before others have started.
 _WORTH_A_POOL = 2_000_000
-
-Advance = Callable[[int], None]
 
 
 def make_phantom(
@@ -56,7 +49,7 @@ def make_phantom(
     folder = Path(out)
     layout = make_layout(recipe)
     about = describe(recipe)
-    whole = _check_folder(folder, about)
+    whole = _check_folder(folder, about, (TRUTH, *layout.tables))
     if not whole:
         require_room(folder, estimate_bytes(recipe, layout))
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +59,7 @@ def make_phantom(
     if not whole:
         _write_tables(layout, folder)
         write_json(folder / ABOUT, about | {"complete": True})
-        shutil.rmtree(folder / JOURNALS, ignore_errors=True)
+    shutil.rmtree(folder / JOURNALS, ignore_errors=True)
     return about | {"complete": True, "made": made, "folder": str(folder)}
 
 
@@ -97,7 +90,7 @@ def _blocks(size: int) -> int:
     return -(-size // 4096) * 4096
 
 
-def _check_folder(folder: Path, about: dict[str, Any]) -> bool:
+def _check_folder(folder: Path, about: dict[str, Any], tables: Sequence[str]) -> bool:
     """Refuse a folder that holds something else; return whether the dataset is whole."""
     if not folder.exists():
         return False
@@ -118,7 +111,7 @@ def _check_folder(folder: Path, about: dict[str, Any]) -> bool:
             f"{folder} was begun otherwise: " + "; ".join(differences) + ".",
             "Give the same arguments to continue it, or choose another folder with --out.",
         )
-    return bool(found.get("complete")) and (folder / TRUTH).exists()
+    return bool(found.get("complete")) and all((folder / name).is_file() for name in tables)
 
 
 def _differences(found: Any, wanted: dict[str, Any]) -> list[str]:
@@ -141,35 +134,21 @@ def _sweep(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _render_all(recipe: Recipe, folder: Path, workers: int, advance: Advance, journal: bool) -> int:
+def _render_all(recipe: Recipe, folder: Path, workers: int, advance: Callable[..., None], journal: bool) -> int:
     count = min(workers or _fitting_workers(recipe), -(-recipe.count // BLOCK))
-    made = 0
-    if count == 1:
-        for block in _blocks_of(recipe):
-            made += make_block(recipe, folder, block, journal)
-            advance(len(block))
-        return made
-    with _pool(count) as pool:
-        waiting: deque[tuple[Future[int], int]] = deque()
-        for block in _blocks_of(recipe):
-            waiting.append((pool.submit(make_block, recipe, folder, block, journal), len(block)))
-            if len(waiting) > 2 * count:  # so that memory does not grow with the number of images
-                made += _finish(waiting.popleft(), advance)
-        while waiting:
-            made += _finish(waiting.popleft(), advance)
+    calls = ((recipe, folder, block, journal) for block in _blocks_of(recipe))
+    made = done = 0
+    for rendered in ordered_map(make_block, calls, count):
+        made += rendered
+        step = min(BLOCK, recipe.count - done)
+        done += step
+        advance(step)
     return made
 
 
 def _fitting_workers(recipe: Recipe) -> int:
     """One process a core, unless starting them would take longer than the rendering."""
     return (os.cpu_count() or 1) if recipe.count * recipe.size**2 > _WORTH_A_POOL else 1
-
-
-def _finish(task: tuple[Future[int], int], advance: Advance) -> int:
-    future, size = task
-    made = future.result()
-    advance(size)
-    return made
 
 
 def _blocks_of(recipe: Recipe) -> Iterator[Sequence[Case]]:
@@ -181,42 +160,6 @@ def _blocks_of(recipe: Recipe) -> Iterator[Sequence[Case]]:
             block = []
     if block:
         yield block
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield processes of one thread each; an error or an interruption ends them at once.
-
-    Raises:
-        RoomError: a process was killed, as happens where memory runs out.
-    """
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in threads}
-    os.environ.update(dict.fromkeys(threads, "1"))  # read by the children when they import NumPy
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
-    try:
-        yield pool
-        pool.shutdown()
-    except BaseException as error:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise RoomError(
-                "A process that rendered phantoms was killed, probably because memory ran out.",
-                "Give fewer with --workers and run the same command again: what was finished is kept.",
-            ) from error
-        raise
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, which ends its children in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_tables(layout: Layout, folder: Path) -> None:

@@ -34,9 +34,11 @@ class Layout(ABC):
 
     Attributes:
         suffix: of the image files.
+        tables: paths of the label tables below the dataset's folder.
     """
 
     suffix: str
+    tables: tuple[str, ...]
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -65,8 +67,8 @@ class Layout(ABC):
         """Return what the tables say, under Thorax's names: 1, 0, −1 (uncertain), or absent where they are silent."""
 
     @abstractmethod
-    def write_tables(self, folder: Path, rows: Iterable[tuple[Case, Record]]) -> list[str]:
-        """Write the label tables below `folder`, reading `rows` once, and return their names."""
+    def write_tables(self, folder: Path, rows: Iterable[tuple[Case, Record]]) -> None:
+        """Write the label tables below `folder`, reading `rows` once."""
 
     def image_bytes(self) -> int:
         """Estimate the bytes of one image file."""

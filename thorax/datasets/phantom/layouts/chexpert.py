@@ -60,6 +60,7 @@ class CheXpertLayout(Layout):
     """`train.csv`, `valid.csv` and `patientNNNNN/studyN/view1_frontal.jpg`, under `CheXpert-v1.0-small/`."""
 
     suffix = ".jpg"
+    tables = (f"{FOLDER}/train.csv", f"{FOLDER}/valid.csv")
 
     def image_id(self, case: Case) -> str:
         """Return `train/patient00013/study6/view1_frontal.jpg`: the sixth study of patient 13."""
@@ -119,11 +120,10 @@ class CheXpertLayout(Layout):
             rate *= 2 * (1 - (severity - low) / (high - low)) if high > low else 1
         return -1.0 if doubt < rate else float(present)
 
-    def write_tables(self, folder: Path, rows: Iterable[tuple[Case, Record]]) -> list[str]:
+    def write_tables(self, folder: Path, rows: Iterable[tuple[Case, Record]]) -> None:
         """Write `train.csv` and `valid.csv`; CheXpert publishes no boxes."""
-        names = [f"{FOLDER}/train.csv", f"{FOLDER}/valid.csv"]
         with ExitStack() as stack:
-            paths = [stack.enter_context(atomic_path(folder / name)) for name in names]
+            paths = [stack.enter_context(atomic_path(folder / name)) for name in self.tables]
             streams = [stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in paths]
             tables = [csv.writer(stream, lineterminator="\n") for stream in streams]
             for table in tables:
@@ -132,7 +132,6 @@ class CheXpertLayout(Layout):
                 tables[self.valid(case)].writerow(self._row(case))
             for stream in streams:
                 stream.close()  # before the files move into place
-        return names
 
     def _row(self, case: Case) -> list[str]:
         said = self.published(case)

@@ -35,6 +35,7 @@ class NihLayout(Layout):
     """`images/`, the label table, the box table (of every image, not of a subset as published) and the two lists."""
 
     suffix = ".png"
+    tables = (LABELS, BOXES, TRAIN, TEST)
 
     def image_id(self, case: Case) -> str:
         """Return `00000013_005.png`: patient 13, follow-up 5."""
@@ -60,11 +61,10 @@ class NihLayout(Layout):
         labels = {name: float(case.labels.get(name, False)) for name in NIH14}
         return labels | {NO_FINDING: float(not any(labels.values()))}
 
-    def write_tables(self, folder: Path, rows: Iterable[tuple[Case, Record]]) -> list[str]:
+    def write_tables(self, folder: Path, rows: Iterable[tuple[Case, Record]]) -> None:
         """Write the four tables at once, a row an image."""
-        names = (LABELS, BOXES, TRAIN, TEST)
         with ExitStack() as stack:
-            paths = [stack.enter_context(atomic_path(folder / name)) for name in names]
+            paths = [stack.enter_context(atomic_path(folder / name)) for name in self.tables]
             streams = [stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in paths]
             labels, boxes = (csv.writer(stream, lineterminator="\n") for stream in streams[:2])
             streams[0].write(LABEL_HEADER + "\n")
@@ -75,7 +75,6 @@ class NihLayout(Layout):
                 streams[3 if case.test else 2].write(self.image_id(case) + "\n")
             for stream in streams:
                 stream.close()  # before the files move into place
-        return list(names)
 
     def _label_row(self, case: Case) -> tuple:
         said = [name for name, value in self.published(case).items() if value == 1]
