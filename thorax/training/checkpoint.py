@@ -32,6 +32,7 @@ class State:
         step: of that epoch, from 0.
         finished: whether training has come to its end.
         best_score: the highest validation score so far, None before the first.
+        best_loss: the validation loss of that epoch.
         best_epoch: from 0; −1 before the first.
         stale: epochs since then.
         schedule: factor, best and stale of the plateau schedule.
@@ -44,6 +45,7 @@ class State:
     step: int = 0
     finished: bool = False
     best_score: float | None = None
+    best_loss: float = 0.0
     best_epoch: int = -1
     stale: int = 0
     schedule: dict[str, Any] = field(default_factory=dict)

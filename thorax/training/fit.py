@@ -180,9 +180,11 @@ def _close_epoch(task: Task, state: State, schedule: Schedule, steps: int, secon
             "seconds": seconds,
         }
     )
-    better = state.best_score is None or score > state.best_score
+    # Of two epochs that rank equally well, as at an AUROC of 1, the one with the lower loss is the better.
+    before = (-math.inf, 0.0) if state.best_score is None else (state.best_score, -state.best_loss)
+    better = (score, -loss) > before
     if better:
-        state.best_score, state.best_epoch = score, state.epoch
+        state.best_score, state.best_loss, state.best_epoch = score, loss, state.epoch
     state.stale = 0 if better else state.stale + 1
     schedule.observe(score)
     state.schedule = {"factor": schedule.factor, "best": schedule.best, "stale": schedule.stale}
