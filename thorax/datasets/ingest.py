@@ -10,6 +10,7 @@ import pandas as pd
 
 from thorax.datasets.dataset import Dataset
 from thorax.datasets.headers import read_headers
+from thorax.datasets.labels import class_labels
 from thorax.errors import InputError
 from thorax.files import write_json
 from thorax.manifest import COLUMNS, findings_of, write_boxes, write_manifest
@@ -39,6 +40,7 @@ def ingest(
     """
     dataset = load(data, root, advance)
     manifest = dataset.manifest
+    class_labels(manifest, data)  # Refuses a chosen finding that the dataset does not publish.
     out.mkdir(parents=True, exist_ok=True)
     digest = manifest_digest(manifest)
     summary = {

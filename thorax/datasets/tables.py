@@ -7,9 +7,10 @@ too few fields, a value that is not a number and a column that is not there are 
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -101,13 +102,8 @@ class Table:
         """Return the line of the file, counted from 1, on which a row ends (a row's number in a Parquet file)."""
         if not self._text:
             return row + 1
-        reader = csv.reader(io.StringIO(self._text, newline=""), delimiter=self.separator)
-        seen = -2  # The header is row −1.
-        for fields in reader:
-            seen += any(text.strip() for text in fields)
-            if seen == row:
-                return reader.line_num
-        return row + 2
+        # The header is the first record.
+        return next(islice(_records(self._text, self.separator, self.path), row + 1, None))[0]
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -126,7 +122,7 @@ def read_table(path: Path) -> Table:
     """
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return Table(path, _as_text(pq.read_table(path)))
+            return Table(path, _as_text(pq.read_table(path), path))
         raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"The table {path} does not exist.", "Check the data root and the file's name.") from error
@@ -163,7 +159,8 @@ def _header(text: str, path: Path) -> tuple[str, list[str], str]:
     bare = "".join(first.split('"')[::2])  # Outside quotes only.
     separator = max(_SEPARATORS, key=lambda mark: (bare.count(mark), -_SEPARATORS.index(mark)))
     names = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
-    width = _width(body, separator)
+    rows = islice(_records(plain, separator, path), 1, None)
+    width = next((len(fields) for _, fields in rows), None)
     if width is not None and len(names) != width:
         trimmed = list(names)
         while trimmed and not trimmed[-1]:
@@ -181,12 +178,18 @@ def _header(text: str, path: Path) -> tuple[str, list[str], str]:
     return separator, [name or f"unnamed {place}" for place, name in enumerate(names)], body
 
 
-def _width(body: str, separator: str) -> int | None:
-    """The number of fields of the first row that is not empty."""
-    for fields in csv.reader(io.StringIO(body), delimiter=separator):
-        if any(field.strip() for field in fields):
-            return len(fields)
-    return None
+def _records(text: str, separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not empty, with the line, counted from 1, on which it ends."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    begin = 1
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield reader.line_num, fields
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        message = f"{path}: the row that begins on line {begin} cannot be read: {error}."
+        raise InputError(message, "Look for a quote that is not closed.") from error
 
 
 def _parse(body: str, header: list[str], separator: str, path: Path, text: str) -> pd.DataFrame:
@@ -212,36 +215,29 @@ def _parse(body: str, header: list[str], separator: str, path: Path, text: str) 
         raise InputError(f"The table {path} cannot be read: {error}.", "Check its quotes and separators.") from error
     if bad:
         more = f" ({len(bad):,} rows like it)" if len(bad) > 1 else ""
-        line = _first_line_of_other_width(text, separator, len(header))
+        rows = islice(_records(text, separator, path), 1, None)
+        line = next((line for line, fields in rows if len(fields) != len(header)), 0)
         raise InputError(
             f"{path}, line {line}: {bad[0].actual_columns} fields, and the header has {bad[0].expected_columns}{more}.",
             "Look for a stray separator, an unclosed quote or a line cut short.",
         )
-    frame = _as_text(table)
+    frame = _as_text(table, path)
     empty = (frame == "").all(axis=1)
     return frame[~empty].reset_index(drop=True) if empty.any() else frame
 
 
-def _first_line_of_other_width(text: str, separator: str, width: int) -> int:
-    """The line, counted from 1, of the first row below the header that has more or fewer fields."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    filled = (fields for fields in reader if any(field.strip() for field in fields))
-    next(filled)
-    return next((reader.line_num for fields in filled if len(fields) != width), 0)
-
-
-def _as_text(table: pa.Table) -> pd.DataFrame:
+def _as_text(table: pa.Table, path: Path) -> pd.DataFrame:
     """Return every column as trimmed text, with "" where a value is missing."""
     columns = {}
     for name in table.column_names:
         values = table.column(name)
         if not pa.types.is_string(values.type):
-            values = _plain(values)
+            values = _plain(values, name, path)
         columns[name] = pc.utf8_trim_whitespace(values.fill_null("")).to_numpy(zero_copy_only=False)
     return pd.DataFrame(columns)
 
 
-def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain(values: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_boolean(values.type):
@@ -249,7 +245,7 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return values.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"A column of type {values.type} cannot be read as text or numbers.") from error
+        raise InputError(f"{path}: the column {name!r} is neither text nor numbers: {values.type}.") from error
 
 
 def _fold(name: str) -> str:

@@ -65,6 +65,12 @@ def test_the_digest_sees_every_change(nih):
     assert manifest_digest(changed) != digest
 
 
+def test_a_chosen_finding_that_the_dataset_does_not_publish_is_refused_at_once(nih, tmp_path):
+    with pytest.raises(InputError, match=r"no labels for Fracture.*It has: Atelectasis"):
+        ingest(Data(source="nih", findings=("Effusion", "Fracture")), nih(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_that_is_cut_short_leaves_no_summary_of_other_tables(nih, tmp_path, monkeypatch):
     out, root = tmp_path / "out", nih()
     ingest(DATA, root, out)

@@ -189,6 +189,14 @@ def test_line_numbers_count_empty_and_quoted_lines(nih):
         read(DATA, nih(rows))
 
 
+def test_a_quote_that_is_never_closed_is_refused(nih):
+    rows = ('"' + GOOD, *(GOOD.replace("00000001", f"{number:08d}") for number in range(2, 4000)))
+    with pytest.raises(
+        InputError, match=r"the row that begins on line 2 cannot be read.*Look for a quote that is not closed"
+    ):
+        read(DATA, nih(rows, images=(GOOD.split(",")[0],)))
+
+
 def test_missing_columns_are_named(nih):
     header = HEADER_2017.rstrip(",").replace("Patient ID", "Patient").replace("Patient Age", "Years")
     with pytest.raises(InputError, match=r"lacks the columns 'Patient ID', 'Patient Age'\. It has: Image Index"):

@@ -65,6 +65,13 @@ def test_a_parquet_table_gives_the_same(folder):
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_a_column_that_is_neither_text_nor_numbers_is_named(folder):
+    frame = pd.read_csv(folder / "table.csv", dtype={"person": str}).assign(years=[[1], [2], [3]])
+    frame.to_parquet(folder / "table.parquet")
+    with pytest.raises(InputError, match=r"table\.parquet: the column 'years' is neither text nor numbers"):
+        read(settings(file="table.parquet"), folder)
+
+
 def test_absolute_paths_below_the_root_are_understood(folder):
     (folder / "table.csv").write_text(TEXT.replace("a.png", str(folder / "a.png")).replace("sub/b", "sub\\b"))
     manifest, _ = read(settings(), folder)
