@@ -23,5 +23,5 @@ def ingest(root: str, revision: str, ingest_settings: str, dataset: Output[Datas
 
     with reporting("ingest") as report:
         facts = read(settings_of(ingest_settings).data, Path(root), Path(dataset.path), revision)
-        dataset.metadata.update({"revision": revision, "digest": facts["manifest_digest"]})
+        dataset.metadata.update({"revision": revision, "digest": facts["manifest_digest"], "images": facts["images"]})
         report.say(f"{facts['images']:,} images of {facts['patients']:,} patients")

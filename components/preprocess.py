@@ -37,7 +37,7 @@ def preprocess(
             Path(dataset.path),
             Path(root),
             Path(store.path),
-            report.advancer(0),
+            report.advancer(int(dataset.metadata["images"])),
         )
         store.metadata.update({"count": facts["count"], "split": facts["split_digest"]})
         report.say(f"{facts['count']:,} images of {facts['size']}×{facts['size']} px")

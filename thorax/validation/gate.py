@@ -20,7 +20,9 @@ def gate(
     """
     manifest = read_manifest(manifest_dir / "manifest.parquet")
     assigned = splits.assign(manifest, data.classes, split)
-    result = suite.validate(manifest_dir, root, data, validation, out, splits=assigned)
+    result = suite.validate(
+        manifest_dir, root, data, validation, out, splits=assigned, advance=report.advancer(len(manifest))
+    )
     for warning in result.warnings:
         report.warn(str(warning))
     if not result.success:
