@@ -7,15 +7,17 @@ from typing import Literal
 import numpy as np
 
 from thorax.calibration.calibrators import METHODS, Calibrator, Method
-from thorax.calibration.fitting import Shared, fit_one, fit_pooled, fit_shared, known, negative_log_likelihood
+from thorax.calibration.fitting import Shared, fit_one, fit_pooled, fit_shared, known, negative_log_likelihood, rises
 
 #: Isotonic regression follows every step of the data: it is a candidate from this many positives on.
 ISOTONIC_POSITIVES = 200
+#: Nats: the odds on a finding's own favourite, over the common one, must be some 50 to 1.
+_OWN_WAY = 4.0
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A finding's calibrator, the cross-validated negative log-likelihood of each candidate, and what to know of it."""
+    """A finding's calibrator, the cross-validated negative log-likelihood (nats) of each candidate, and a note."""
 
     calibrator: Calibrator
     positives: int
@@ -70,8 +72,8 @@ def choose(
         best = _best(scores, finding) if method == "auto" else method
         calibrator = fit_one(best, z, y, shared)
         note = "" if scores[finding] or method != "auto" else "one patient: nothing could be cross-validated"
-        if best == "platt" and calibrator.slope == shared.slope:
-            note = "scores do not rise with the truth here: the shared slope was taken"
+        if not rises(z, y):
+            note = "the scores do not rise with the truth in the calibration split: do not trust them"
         chosen.append(Chosen(calibrator, positives, scores[finding], note))
     return chosen
 
@@ -79,18 +81,22 @@ def choose(
 def _best(scores: list[dict[Method, float]], finding: int) -> Method:
     """Return the method that wins over all findings together, unless this finding clearly speaks against it.
 
-    One finding's cross-validated differences are mostly noise; all findings' together are not.
+    One finding's cross-validated differences are mostly noise; all findings' together are not. A finding goes its own
+    way where that gains `_OWN_WAY` of log-likelihood.
     """
     own = scores[finding]
     if not own:
         return "platt"
-    return min(own, key=own.__getitem__)
+    able = [one for one in scores if one]
+    total = {name: sum(one[name] for one in able) for name in METHODS if all(name in one for one in able)}
+    common, best = min(total, key=total.__getitem__), min(own, key=own.__getitem__)
+    return best if own[best] < own[common] - _OWN_WAY else common
 
 
 def _cross_validate(
     logits: np.ndarray, truth: np.ndarray, split: np.ndarray, enough: Sequence[bool], min_positives: int
 ) -> list[dict[Method, float]]:
-    """Return, a finding, the mean held-out negative log-likelihood of each method."""
+    """Return, a finding, the held-out negative log-likelihood of each method, summed over images."""
     total: list[dict[Method, float]] = [{} for _ in enough]
     shares: list[Shared] = [
         fit_shared(logits[split != fold], truth[split != fold], min_positives) for fold in range(split.max() + 1)
@@ -108,7 +114,7 @@ def _cross_validate(
                 held_z, held_y = known(logits[split == fold], truth[split == fold], finding)
                 calibrator = fit_one(method, z, y, shared) if 0 < y.sum() < len(y) else fit_pooled(z, y, shared)
                 losses.append(negative_log_likelihood(calibrator.probabilities(held_z), held_y))
-            total[finding][method] = float(np.concatenate(losses).mean())
+            total[finding][method] = float(np.concatenate(losses).sum())
     return total
 
 

@@ -152,6 +152,11 @@ def fit_pooled(z: np.ndarray, y: np.ndarray, shared: Shared) -> Calibrator:
     return Calibrator("platt", shared.slope, float(fit.weights[0]))
 
 
+def rises(z: np.ndarray, y: np.ndarray) -> bool:
+    """Say whether the chance of the finding rises with its logit at all."""
+    return bool(_line(z, y).weights[0] > 0)
+
+
 def negative_log_likelihood(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return −log of the probability given to what was true, a case; p is kept within [1e−7, 1 − 1e−7]."""
     p = np.clip(probabilities, 1e-7, 1 - 1e-7)
