@@ -42,6 +42,7 @@ class Anatomy:
         zoom, centre, top, tilt: position in the image; tilt in degrees.
         apex, dome, angle: v of the lung's top, of the diaphragm's dome and of the costophrenic angle, [right, left].
         width: half-width of each lung at its widest, [right, left].
+        taper: how much narrower the lungs are above than below; 1 is usual.
         flat: how flat the diaphragm is, 0 (domed) to 1.
         heart_right, heart_left: how far the heart reaches from the midline.
         heart_shift: displacement of heart and mediastinum towards the patient's left.
@@ -70,6 +71,7 @@ class Anatomy:
     knob: float
     rib_tilt: float
     bone: float
+    taper: float = 1.0
     flat: float = 0.0
     heart_shift: float = 0.0
     depth: float = 1.0
@@ -109,7 +111,7 @@ class Anatomy:
         """Return the inner and outer distance from the midline and the depth of a lung (0 right, 1 left) at each v."""
         share = (v - self.apex[side]) / (self.angle[side] - self.apex[side])
         within = np.clip(share, -0.02, 1.1)
-        outer = self.width[side] * _OUTER(within)
+        outer = self.width[side] * _OUTER(within) ** self.taper
         return self.width[side] * _INNER(within), outer, self.depth * _DEPTH(within) * (share > 0)
 
     def diaphragm(self, side: int, distance: np.ndarray) -> np.ndarray:
@@ -128,7 +130,9 @@ class Anatomy:
         points[:, 1] += rise * np.clip((points[:, 1] - 0.36) / 0.34, 0, 1)
         # A large heart is not a stretched small one: its left border bulges.
         bulge = float(np.clip((self.cardiothoracic_ratio - 0.47) / 0.2, 0, 1))
-        points[8:13] += bulge * np.array([(0, -0.02), (0.05, -0.03), (0.12, -0.03), (0.13, -0.02), (0.06, -0.005)])
+        points[8:13] += bulge * np.array(
+            [(-0.01, -0.035), (0.03, -0.03), (0.07, -0.025), (0.08, -0.015), (0.04, -0.005)]
+        )
         points[:, 0] *= np.where(points[:, 0] < 0, self.heart_right, self.heart_left)
         closed = np.vstack([points, points[:1]])
         curve = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")(np.linspace(0, len(points), 400))
@@ -179,6 +183,7 @@ def sample_anatomy(subject: Subject) -> Anatomy:
         density=0.26 * (1 + 0.06 * float(normal[19])) + (0.03 if ap else 0.0),
         upper_flow=0.72 + (0.2 if ap else 0.0) + 0.05 * float(normal[20]),
         vessel_gain=float(np.clip(1 + 0.15 * normal[21], 0.7, 1.4)),
+        taper=float(np.clip(1.18 + 0.2 * normal[29], 0.8, 1.7)),
         rotation=0.012 * float(normal[22]) * (1.6 if ap else 1.0),
         scoliosis=(0.004 * abs(float(normal[23])) * (1 + old), float(rng.uniform(0, 2 * np.pi))),
         hila=np.array([[-0.074, apex + 0.29], [0.080, apex + 0.265]]) + 0.006 * normal[24:28].reshape(2, 2),

@@ -59,18 +59,25 @@ class Grid:
         n = self.size
         x = (self.centre + u.ravel() * self.zoom) * n - 0.5
         y = (self.top + v.ravel() * self.zoom) * n - 0.5
-        w = np.broadcast_to(weight, u.shape).ravel()
         keep = (x > 0) & (y > 0) & (x < n - 1.001) & (y < n - 1.001)
-        x, y, w = x[keep], y[keep], w[keep]
+        out = np.zeros((n, n), np.float32)
+        if not keep.any():
+            return out
+        x, y = x[keep], y[keep]
+        w = np.broadcast_to(weight, u.shape).ravel()[keep] / self.px**2
         column, row = x.astype(np.int32), y.astype(np.int32)
+        x0, y0 = int(column.min()), int(row.min())
+        wide, high = int(column.max()) - x0 + 2, int(row.max()) - y0 + 2
         fx, fy = x - column, y - row
-        at = row * n + column
-        left, right = w * (1 - fx), w * fx
-        total = np.bincount(at, left * (1 - fy), minlength=n * n)
-        total += np.bincount(at + 1, right * (1 - fy), minlength=n * n)
-        total += np.bincount(at + n, left * fy, minlength=n * n)
-        total += np.bincount(at + n + 1, right * fy, minlength=n * n)
-        return (total / self.px**2).astype(np.float32).reshape(n, n)
+        at = (row - y0) * wide + (column - x0)
+        right, below = w * fx, w * fy
+        corner = below * fx
+        total = np.bincount(at, w - right - below + corner, minlength=wide * high)
+        total[1:] += np.bincount(at, right - corner, minlength=wide * high)[:-1]
+        total[wide:] += np.bincount(at, below - corner, minlength=wide * high)[:-wide]
+        total[wide + 1 :] += np.bincount(at, corner, minlength=wide * high)[: -wide - 1]
+        out[y0 : y0 + high, x0 : x0 + wide] = total.reshape(high, wide)
+        return out
 
     def sample(self, field: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Return a field's value at the nearest pixel of each point; 0 outside the image."""
@@ -107,21 +114,24 @@ def fractal(rng: np.random.Generator, size: int, coarse: int, fine: int, roughne
         fine: cells along an edge beyond which no octave is added.
         roughness: amplitude of an octave relative to the one before; 0.5 is smooth, 1 is white within the band.
     """
-    total = np.zeros((size, size), np.float32)
-    amplitude, power, cells = 1.0, 0.0, coarse
-    while cells <= fine:
-        octave = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
-        if cells < size:  # finer octaves are drawn, so that the stream does not depend on the size, but not seen
-            step = size / cells
-            around = np.array([[step, 0, -step], [0, step, -step]], np.float32)
-            total += amplitude * cv2.warpAffine(octave, around, (size, size), flags=cv2.INTER_CUBIC)
-            power += 0.6 * amplitude**2
-        amplitude *= roughness
+    # A stream of its own, so that what is drawn later does not depend on the size of the image.
+    own = np.random.default_rng(int(rng.integers(2**62)))
+    total: np.ndarray = own.standard_normal((coarse, coarse), dtype=np.float32)
+    amplitude, power, cells = 1.0, 1.0, coarse
+    while 2 * cells <= min(fine, size):
         cells *= 2
-    return total / np.float32(max(power, 1e-6) ** 0.5)
+        amplitude *= roughness
+        power += amplitude**2
+        total = cv2.resize(total, (cells, cells), interpolation=cv2.INTER_CUBIC)
+        total = total + np.float32(amplitude) * own.standard_normal((cells, cells), dtype=np.float32)
+    total /= np.float32((0.7 * power) ** 0.5)
+    return cv2.resize(total, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def step(edge: np.ndarray) -> np.ndarray:
     """Return a smooth step: 0 at or below 0, 1 at or above 1."""
     t = np.clip(edge, 0, 1)
-    return t * t * (3 - 2 * t)
+    rest = 3 - 2 * t
+    t = t * t
+    t *= rest
+    return t

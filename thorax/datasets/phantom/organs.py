@@ -26,17 +26,22 @@ def torso(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     wide = anatomy.width.mean() + 0.045 + 0.07 * (size - 0.9)
     neck = 0.125 + 0.03 * (size - 1)
     acromion = anatomy.acromion
-    half = PchipInterpolator(
-        [-0.4, acromion - 0.17, acromion - 0.10, acromion - 0.06, acromion - 0.035, acromion, acromion + 0.08]
-        + [acromion + 0.17, acromion + 0.27, 0.52, 0.75, 1.0, 1.4],
-        [neck, neck, neck + 0.055, neck + 0.17, wide - 0.02, wide + 0.08, wide + 0.13]
-        + [wide + 0.125, wide + 0.07, wide, wide + 0.01, wide + 0.03, wide + 0.06],
-    )
+    # v and half-width of the outline: neck, trapezius, point of the shoulder, armpit, waist.
+    outline = np.array(
+        [
+            (-0.4, neck), (acromion - 0.17, neck), (acromion - 0.10, neck + 0.055), (acromion - 0.06, neck + 0.17),
+            (acromion - 0.035, wide - 0.02), (acromion, wide + 0.08), (acromion + 0.08, wide + 0.13),
+            (acromion + 0.17, wide + 0.125), (acromion + 0.27, wide + 0.07), (0.52, wide), (0.75, wide + 0.01),
+            (1.0, wide + 0.03), (1.4, wide + 0.06),
+        ]
+    )  # fmt: skip
+    half = PchipInterpolator(outline[:, 0], outline[:, 1])
     deep = PchipInterpolator([-0.3, 0.0, 0.1, 0.2, 0.35, 0.6, 0.8, 1.4], [0.5, 0.55, 0.6, 0.76, 0.93, 1.02, 1.1, 1.12])
     rows = grid.v[:, 0]
     width = half(rows).astype(np.float32)[:, None]
     depth = (anatomy.thickness * deep(rows)).astype(np.float32)[:, None]
     body = depth * _rounded(grid.u / width, 4.0, 0.5)
+    _head(anatomy, grid, body)
     for sign in (-1, 1):
         elbow = wide + 0.12 + anatomy.arm_gap
         middle = sign * (wide + 0.055 + (elbow - wide - 0.05) * step((grid.v - acromion - 0.1) / 0.6))
@@ -44,6 +49,13 @@ def torso(anatomy: Anatomy, grid: Grid) -> np.ndarray:
         arm = 1.9 * radius * _rounded((grid.u - middle) / radius, 2.0, 0.5) * step((grid.v - acromion - 0.08) / 0.15)
         np.maximum(body, arm, out=body)
     return body
+
+
+def _head(anatomy: Anatomy, grid: Grid, body: np.ndarray) -> None:
+    """Raise `body` by the chin, which reaches into the picture when the head is bent, mostly in AP views."""
+    draw = stream(anatomy.subject.seed, "head").standard_normal(3)
+    chin = anatomy.acromion - (0.07 if anatomy.subject.view == "AP" else 0.13) + 0.025 * draw[0]
+    ellipse(grid, (0.012 * draw[1], chin - 0.13), (0.115, 0.13), body, 0.42 * anatomy.thickness / 0.6, 3.0, 0.4)
 
 
 def lungs(anatomy: Anatomy, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -122,14 +134,14 @@ def breasts(anatomy: Anatomy, grid: Grid) -> np.ndarray:
             at = (sign * (0.235 + 0.01 * draw[0]), 0.66 + 0.03 * draw[1] + 0.005 * sign * draw[2])
             across = (grid.u - at[0]) / np.float32(0.175 + 0.01 * draw[3])
             along = (grid.v - at[1]) / np.where(grid.v > at[1], np.float32(0.15), np.float32(0.32))
-            full = 0.075 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))
+            full = 0.06 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))
             # The lower fold is an edge; above, the breast runs out into the chest wall.
-            power = 0.55 + 1.6 * step((at[1] + 0.04 - grid.v) / 0.16)
+            power = 0.7 + 1.5 * step((at[1] + 0.04 - grid.v) / 0.16)
         else:
             at = (sign * 0.2, 0.38 + 0.01 * draw[side])
             across = (grid.u - at[0]) / np.float32(0.2)
             along = (grid.v - at[1]) / np.float32(0.16)
-            full, power = 0.03, np.float32(1.6)
+            full, power = 0.03, np.full_like(grid.v, 1.6)
         out += full * np.clip(1 - across**2 - along**2, 0, None) ** power
     return out
 
@@ -138,22 +150,27 @@ def airway(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     """Return the thickness of air in trachea and main bronchi, float32 (size, size) in units."""
     out = np.zeros((grid.size, grid.size), np.float32)
     carina = float(anatomy.apex.mean()) + 0.235
-    mid = (anatomy.midline(grid.v) - 0.004).astype(np.float32)
     radius = np.float32(0.0245 if anatomy.subject.sex == "M" else 0.021)
-    trachea = 1.7 * radius * _rounded((grid.u - mid) / radius, 2.2, 0.5) * step((carina - grid.v) / 0.03)
-    out += trachea
-    for side, sign in enumerate((-1, 1)):
-        end = anatomy.hila[side]
-        start = np.array([anatomy.midline(carina) - 0.004, carina - 0.02])
-        along = end - start
-        length = np.hypot(*along)
-        along = along / length
-        du, dv = grid.u - start[0], grid.v - start[1]
-        t, d = du * along[0] + dv * along[1], dv * along[0] - du * along[1]
-        r = np.float32(radius * (0.72 if side == 0 else 0.62))
-        tube = 1.5 * r * _rounded(d / r, 2.2, 0.5) * step(t / 0.02) * step((length * 0.95 - t) / 0.02)
-        np.maximum(out, tube, out=out)
-        del sign
+    rows, columns = grid.window(-0.15, 0.15, grid.v[0, 0], carina + 0.12)
+    u, v = grid.u[:, columns], grid.v[rows]
+    middle = (anatomy.midline(v) - 0.004).astype(np.float32)
+    air = 1.7 * radius * _rounded((u - middle) / radius, 2.2, 0.5) * step((carina - v) / 0.03)
+    start = np.array([float(anatomy.midline(np.array(carina))) - 0.004, carina - 0.02])
+    for side in (0, 1):
+        ahead = anatomy.hila[side] - start
+        length = np.hypot(*ahead)
+        along = ((u - start[0]) * ahead[0] + (v - start[1]) * ahead[1]) / length
+        across = ((v - start[1]) * ahead[0] - (u - start[0]) * ahead[1]) / length
+        narrow = radius * (0.72, 0.62)[side]
+        tube = (
+            1.5
+            * narrow
+            * _rounded(across / narrow, 2.2, 0.5)
+            * step(along / 0.02)
+            * step((0.95 * length - along) / 0.02)
+        )
+        air = np.maximum(air, tube)
+    out[rows, columns] = air
     return out
 
 
@@ -164,8 +181,8 @@ def stomach(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     draw = rng.random(8)
     if draw[0] < 0.7:
         at = (0.13 + 0.1 * draw[1], anatomy.dome[1] + 0.045 + 0.02 * draw[2])
-        radii = (0.035 + 0.045 * draw[3], 0.02 + 0.022 * draw[4])
-        ellipse(grid, at, radii, out, 0.13 * (0.5 + draw[5]), 2, 0.7)
+        radii = (0.035 + 0.035 * draw[3], 0.024 + 0.026 * draw[4])
+        ellipse(grid, at, radii, out, 0.13 * (0.4 + 0.8 * draw[5]), 2, 0.9)
         if anatomy.subject.view == "PA":  # standing: fluid below a level
             out *= step((at[1] + radii[1] * 0.4 - grid.v) / 0.006 + 0.5)
     if draw[6] < 0.5:

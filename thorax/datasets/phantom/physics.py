@@ -8,6 +8,8 @@ from thorax.datasets.phantom.subject import SCANNERS
 
 #: Attenuation of soft tissue per unit of length (0.19 per cm, water at about 65 keV; NIST XCOM) .
 WATER = 0.19 * 36.0
+#: Usual span of the logarithm of exposure from lung to abdomen.
+_SPAN = 2.5
 #: Photons that reach a pixel of a 1024 px image through air at nominal exposure.
 _PHOTONS = 90_000.0
 
@@ -59,13 +61,18 @@ def develop(reading: np.ndarray, body: np.ndarray, anatomy: Anatomy) -> np.ndarr
     coarse = max(size // 128, 1)
     inside = reading[::coarse, ::coarse][body[::coarse, ::coarse]]
     low, high = np.percentile(inside, [12, 96]) if inside.size else (0.0, 1.0)
-    share = (reading - np.float32(low)) / np.float32(max(high - low, 0.3))
+    # Half of the span is the machine's own, so that lungs that hold more air than usual still look darker.
+    span = 0.5 * max(high - low, 0.3) + 0.5 * _SPAN * (1 - 0.6 * profile.equalise)
+    share = 1 + (reading - np.float32(high)) / np.float32(span)
     if subject.scanner == "film":
         share = share - np.float32(0.25 * np.log(subject.exposure))
     draw = rng.standard_normal(3)
     slope = 2.45 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.08 * draw[0], 0.8, 1.25))
     centre = 0.12 + 0.04 * float(draw[1])
+    # Open beam is shown nearly black, wherever the window puts it.
+    open_beam = float(np.percentile(share[::coarse, ::coarse], 1)) - centre
+    floor = np.float32(0.85 / (1 + np.exp(-slope * open_beam)) if open_beam < -0.6 else 0.07)
     image = 1 / (1 + np.exp(-np.float32(slope) * (share - np.float32(centre))))
-    image = np.clip((image - 0.07) / 0.91, 0, 1) ** np.float32(profile.gamma * (1 + 0.05 * float(draw[2])))
+    image = np.clip((image - floor) / (0.98 - floor), 0, 1) ** np.float32(profile.gamma * (1 + 0.05 * float(draw[2])))
     image += np.float32(profile.grain * subject.noise) * rng.standard_normal((size, size), dtype=np.float32)
     return np.clip(image, 0, 1)

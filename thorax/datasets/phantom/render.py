@@ -7,11 +7,11 @@ import numpy as np
 
 from thorax.datasets.phantom import marks, physics
 from thorax.datasets.phantom.anatomy import sample_anatomy
+from thorax.datasets.phantom.boxes import box_of
 from thorax.datasets.phantom.grid import stream
 from thorax.datasets.phantom.pathology import CHANGES, SHAPES
 from thorax.datasets.phantom.scene import build
 from thorax.datasets.phantom.subject import Subject, twin
-from thorax.datasets.phantom.boxes import box_of
 from thorax.errors import InputError
 
 __all__ = ["MAX_SIZE", "MIN_SIZE", "Phantom", "render", "twin"]

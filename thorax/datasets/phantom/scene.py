@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thorax.datasets.phantom import bones, organs
+from thorax.datasets.phantom import organs
 from thorax.datasets.phantom.anatomy import Anatomy
+from thorax.datasets.phantom.bones import ribs
 from thorax.datasets.phantom.grid import Grid, fractal, stream
 from thorax.datasets.phantom.physics import WATER
+from thorax.datasets.phantom.shoulders import clavicles, shoulders
+from thorax.datasets.phantom.spine import spine
 from thorax.datasets.phantom.vessels import vessels
 
 
@@ -63,17 +66,12 @@ def build(anatomy: Anatomy, size: int) -> Scene:
     # Muscle, fat and skin folds: large soft shapes.
     tissue *= 1 + np.float32(0.022) * fractal(stream(seed, "tissue"), size, 4, 256, 0.62) * (body > 0)
     density = np.float32(anatomy.density) * (
-        1 + np.float32(0.05) * fractal(stream(seed, "parenchyma"), size, 16, 512, 0.85)
+        1 + np.float32(0.06) * fractal(stream(seed, "parenchyma"), size, 16, 512, 0.85)
     )
     # Blood pools at the bases of a standing subject.
     density *= 0.9 + 0.2 * np.clip((grid.v - np.float32(anatomy.apex.mean())) / 0.55, 0, 1)
     share = aerated / np.float32(0.36 * anatomy.depth)
-    bone = (
-        bones.ribs(anatomy, grid)
-        + bones.clavicles(anatomy, grid)
-        + bones.shoulders(anatomy, grid)
-        + bones.spine(anatomy, grid)
-    )
+    bone = ribs(anatomy, grid) + clavicles(anatomy, grid) + shoulders(anatomy, grid) + spine(anatomy, grid)
     return Scene(
         anatomy=anatomy,
         grid=grid,

@@ -5,10 +5,9 @@ import numpy as np
 from thorax.datasets.phantom.anatomy import Anatomy
 from thorax.datasets.phantom.grid import Grid, stream
 
-_GENERATIONS = 7
+_GENERATIONS = 6
 #: Attenuation of blood beyond that of the air it displaces, per unit of length.
-_BLOOD = 11.0
-_CLASSES = np.array([0.0006, 0.0012, 0.002, 0.0032, 0.005, 0.008, 0.012])
+_BLOOD = 13.0
 
 
 #: Angle in degrees, length and radius of the first vessels: to the upper lobe, the interlobar, a vein from below.
@@ -35,29 +34,29 @@ def _trunk(
 def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) -> tuple[np.ndarray, ...]:
     """Return points of one lung's tree: u, v, radius and length of the piece, each float (n,)."""
     sign = (-1, 1)[side]
-    mains = 19
-    # From nearly straight up, over the side, to nearly straight down; more of the lung lies below the hilum than above.
+    mains = 22
+    # From nearly straight up, over the side, to nearly straight down; more of the lung lies below the hilum.
     fan = np.linspace(-78, 88, mains) + 7 * rng.standard_normal(mains)
     heading = np.deg2rad(fan)
     hilum = anatomy.hila[side]
-    # Branches leave two trunks: a short one to the upper lobe, and the interlobar artery that descends beside the heart.
-    along = np.where(fan < -10, 0.035 * np.clip(-fan / 60, 0, 1.2), 0.085 * np.clip((fan + 10) / 80, 0, 1.1))
-    lean = np.where(fan < -10, np.deg2rad(-62), np.deg2rad(62))
-    along = along * rng.uniform(0.7, 1.2, mains)
-    at = (
-        hilum
-        + np.stack([sign * along * np.cos(lean), along * np.sin(lean)], 1)
-        + 0.003 * rng.standard_normal((mains, 2))
-    )
+    # They leave two trunks: a short one to the upper lobe, and the interlobar artery that descends beside the heart.
+    upper = fan < -15
+    share = np.clip(np.where(upper, -fan / 70, (fan + 15) / 85), 0, 1.1) * rng.uniform(0.6, 1.25, mains)
+    along = share * np.where(upper, 0.055, 0.11)
+    trunk = np.where(upper, -1.08, 1.12)
+    leave = np.stack([sign * along * np.cos(trunk), along * np.sin(trunk)], 1)
+    at = hilum + leave + 0.004 * rng.standard_normal((mains, 2))
+    heading = 0.62 * heading + 0.38 * trunk
     scale = (anatomy.dome[side] - anatomy.apex[side]) / 0.53
-    radius = 0.0060 * (1 + 0.2 * rng.standard_normal(mains)) * np.where(fan < 0, anatomy.upper_flow, 1.05)
+    radius = 0.0056 * (1 + 0.2 * rng.standard_normal(mains)) * np.where(fan < 0, anatomy.upper_flow, 1.05)
     length = 0.088 * scale * np.where(fan < -40, 0.85, 1.0) * (1 + 0.2 * rng.standard_normal(mains))
     parts = [_trunk(hilum, sign, angle, long, thick, step) for angle, long, thick in _TRUNKS]
+    outward = (0.45 * (np.deg2rad(fan) - heading))[:, None]
     for _ in range(_GENERATIONS):
         count = max(int(length.max() / step), 6)
-        t = np.linspace(0, 1, count)[None, :]
+        t = np.linspace(0, 1, count, dtype=np.float32)[None, :]
         bend = 0.35 * rng.standard_normal((len(heading), 1))
-        turn = heading[:, None] + bend * (t - 0.3)
+        turn = heading[:, None] + outward * t + bend * (t - 0.3)
         # Vessels also run towards or away from the viewer, where a piece of the same length looks shorter and denser.
         lean = np.clip(np.abs(rng.normal(0, 0.45, (len(heading), 1))), 0, 1.25)
         ds = length[:, None] / count
@@ -79,6 +78,7 @@ def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) ->
         )
         at = np.concatenate([tip, tip])
         keep = radius > 0.0005
+        outward = np.zeros((int(keep.sum()), 1))
         heading, radius, length, at = heading[keep], radius[keep], length[keep], at[keep]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
@@ -99,13 +99,11 @@ def vessels(anatomy: Anatomy, grid: Grid, aerated: np.ndarray) -> np.ndarray:
     radius = radius * anatomy.vessel_gain**0.5
     fade = np.clip((radius / 0.0035) ** 1.5, 0, 1)
     weight = np.pi * radius**2 * ds * _BLOOD * grid.sample(aerated, u, v) * (1 - anatomy.pruning * (1 - fade))
-    calibre = np.digitize(radius, _CLASSES)
-    for index in range(len(_CLASSES) + 1):
-        chosen = calibre == index
-        if chosen.any():
-            typical = float(radius[chosen].mean())
-            layer = grid.splat(u[chosen], v[chosen], weight[chosen])
-            out += grid.blur(layer, max(0.55 * typical, 0.35 * grid.px))
+    sigma = np.maximum(0.55 * radius, 0.4 * grid.px)
+    calibre = np.log2(sigma / sigma.min() + 1e-6).round()
+    for one in np.unique(calibre):
+        chosen = calibre == one
+        out += grid.blur(grid.splat(u[chosen], v[chosen], weight[chosen]), float(sigma[chosen].mean()))
     for side, sign in enumerate((-1, 1)):
         at = anatomy.hila[side]
         bulk = np.exp(-(((grid.u - at[0] + sign * 0.006) / 0.017) ** 2) - ((grid.v - at[1] - 0.006) / 0.03) ** 2)

@@ -44,9 +44,9 @@ def atelectasis(scene: Scene, severity: float, rng: np.random.Generator) -> np.n
         where |= (np.abs(grid.v - bow) < 2.2 * thick) & (np.abs(du) < 1)
     wedge = lobulated(grid, (at[0], at[1] + 0.012), (half, 0.052), rng, 0.1)
     haze = step((1.15 - wedge) / 0.7)
-    share = np.maximum(share * np.float32(0.16 + 0.5 * severity), haze * np.float32(0.05 + 0.28 * severity))
+    share = np.maximum(share * np.float32(0.2 + 0.6 * severity), haze * np.float32(0.06 + 0.32 * severity))
     inside = scene.field & (_half(scene, side) > 0)
-    fill(scene, share * inside, 0.5)
+    fill(scene, share * _half(scene, side), 0.5)
     return (where | (wedge < 0.95)) & inside
 
 
@@ -70,10 +70,10 @@ def consolidation(scene: Scene, severity: float, rng: np.random.Generator) -> np
     for _ in range(4):
         end = np.array(at) + rng.uniform(-0.7, 0.7, 2) * radii
         bend = 0.5 * (hilum + end) + rng.normal(0, 0.012, 2)
-        tubes = np.maximum(tubes, stroke(grid, np.array([hilum, bend, end]), 0.0030, 1.0))
-    share = share * np.float32(0.10 + 0.62 * severity) * (1 - 0.3 * np.clip(tubes, 0, 1)) * (1 + 0.05 * rough)
+        tubes = np.maximum(tubes, stroke(grid, np.array([hilum, bend, end]), 0.0022, 1.0))
+    share = share * np.float32(0.10 + 0.62 * severity) * (1 - 0.22 * np.clip(tubes, 0, 1)) * (1 + 0.05 * rough)
     inside = scene.field & (_half(scene, side) > 0)
-    fill(scene, np.clip(share, 0, 1) * inside, 0.95)
+    fill(scene, np.clip(share, 0, 1) * _half(scene, side), 0.95)
     return (rho < 1.02) & (fissure > 0) & inside
 
 
@@ -86,13 +86,18 @@ def pneumonia(scene: Scene, severity: float, rng: np.random.Generator) -> np.nda
     side, grid, anatomy = side_of(scene.anatomy, "Pneumonia"), scene.grid, scene.anatomy
     at = place(anatomy, side, rng.uniform(0.3, 0.65), rng.uniform(0.5, 0.9))
     radii = (rng.uniform(0.09, 0.125), rng.uniform(0.11, 0.15))
-    rho = lobulated(grid, at, radii, rng, 0.18)
-    clumps = fractal(rng, grid.size, 10, 128, 0.55)
-    core = np.clip(1.25 - rho, 0, 1.25)
-    share = step((core - 0.1 + 0.22 * clumps) / 1.25) * step((1.45 - rho) / 0.8)
-    inside = scene.field & (_half(scene, side) > 0)
-    fill(scene, np.clip(share * np.float32(0.10 + 0.52 * severity), 0, 1) * inside, 0.6)
-    return (rho < 1.05) & inside
+    clumps = fractal(rng, grid.size, 10, 128, 0.6)
+    air = np.ones_like(scene.lung)
+    for _ in range(7):
+        off = rng.normal(0, 0.42, 2) * radii
+        near = rng.uniform(0.35, 0.7)
+        blob = np.hypot((grid.u - at[0] - off[0]) / (near * radii[0]), (grid.v - at[1] - off[1]) / (near * radii[1]))
+        air *= 1 - rng.uniform(0.3, 0.75) * np.exp(-(blob.astype(np.float32) ** 2))
+    whole = np.clip(1 - air, 0, 1)
+    share = np.clip(whole * (1 + 0.22 * clumps), 0, 1)
+    half = _half(scene, side)
+    fill(scene, share * half * np.float32(0.12 + 0.62 * severity), 0.6)
+    return (whole > 0.33) & scene.field & (half > 0)
 
 
 def infiltration(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -109,7 +114,7 @@ def infiltration(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     dots = np.clip(fractal(rng, grid.size, 40, 80, 0.6) - 0.8, 0, 1.5)
     share = step((1.3 - rho) / 0.95) * (0.45 + 0.4 * strands + 0.2 * dots)
     inside = scene.field & (_half(scene, side) > 0)
-    fill(scene, np.clip(share * np.float32(0.06 + 0.30 * severity), 0, 1) * inside, 0.15)
+    fill(scene, np.clip(share * np.float32(0.06 + 0.30 * severity), 0, 1) * _half(scene, side), 0.15)
     return (rho < 0.95) & inside
 
 
@@ -129,15 +134,15 @@ def edema(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray
     share = np.zeros_like(scene.lung)
     for side in (0, 1):
         hilum = anatomy.hila[side]
-        distance = (grid.u * SIGN[side] - 0.115) / np.float32(0.115)
+        distance = (grid.u * SIGN[side] - 0.125) / np.float32(0.135)
         wing = np.exp(-(distance**2) - (np.abs((grid.v - hilum[1] - 0.06) / np.float32(0.17)) ** 2.5))
         base = 0.3 * step((grid.v - hilum[1]) / 0.25)
         share = np.maximum(
             share, np.clip(wing + base * np.exp(-((grid.u * SIGN[side] / 0.3) ** 4)), 0, 1) * _half(scene, side)
         )
     where = (share > 0.35) & scene.field
-    share = np.clip(share * patches, 0, 1) * np.float32(0.08 + 0.5 * severity)
-    fill(scene, share * scene.field, 0.35)
+    share = np.clip(share * patches, 0, 1) * np.float32(0.08 + 0.62 * severity)
+    fill(scene, share, 0.7)
     lines = np.zeros_like(scene.lung)
     for side in (0, 1):
         for _ in range(9):
@@ -147,5 +152,5 @@ def edema(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray
             lines += stroke(
                 grid, np.stack([u, v + np.array([0, 0.001, 0.002]) * rng.normal()], 1), 0.0014, 0.06 + 0.14 * severity
             )
-    scene.added += lines * scene.field
+    scene.added += lines * (scene.lung > 0)
     return where

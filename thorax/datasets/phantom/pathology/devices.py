@@ -11,7 +11,7 @@ def support_devices(scene: Scene, severity: float, rng: np.random.Generator) -> 
     """Lay devices over the chest; more of them, and denser, with severity.
 
     Positions follow Godoy et al. 2012, AJR 198:563 and 198:572: a tracheal tube ends 5 cm over the carina, a central
-    line in the superior vena cava, a nasogastric tube under the diaphragm, pacemaker leads in right atrium and ventricle.
+    line in the superior vena cava, a nasogastric tube under the diaphragm, pacing leads in right atrium and ventricle.
     """
     makers = [_tracheal_tube, _central_line, _feeding_tube, _pacemaker, _electrodes, _chest_tube]
     weights = np.array([0.2, 0.28, 0.15, 0.14, 0.18, 0.05]) if scene.anatomy.subject.view == "AP" else np.array(
@@ -43,11 +43,17 @@ def _central_line(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     apex = scene.anatomy.apex.mean()
     end = np.array([-0.035 + 0.008 * rng.normal(), apex + rng.uniform(0.2, 0.3)])
     if rng.random() < 0.5:  # jugular
-        knots = [(-0.085, -0.15), (-0.075, 0.0), (-0.055, apex + 0.03), (-0.045, apex + 0.12), tuple(end)]
+        knots = [
+            (-0.085, -0.15),
+            (-0.075, 0.0),
+            (-0.055, apex + 0.03),
+            (-0.045, apex + 0.12),
+            (float(end[0]), float(end[1])),
+        ]
     else:  # subclavian, or an arm's
         side = -1 if rng.random() < 0.6 else 1
-        knots = [(side * 0.36, apex + 0.11), (side * 0.27, apex + 0.035), (side * 0.16, apex + 0.03), (side * 0.06, apex + 0.075),
-                 (-0.04, apex + 0.14), tuple(end)]  # fmt: skip
+        knots = [(side * 0.36, apex + 0.11), (side * 0.27, apex + 0.035), (side * 0.16, apex + 0.03)]
+        knots += [(side * 0.06, apex + 0.075), (-0.04, apex + 0.14), (float(end[0]), float(end[1]))]
     return stroke(scene.grid, np.array(knots), 0.0026, 0.75)
 
 
@@ -66,11 +72,11 @@ def _pacemaker(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     across, along = (grid.u - at[0]) / np.float32(0.052), (grid.v - at[1]) / np.float32(0.046)
     rho = (np.abs(across) ** 3.2 + np.abs(along) ** 3.2) ** np.float32(1 / 3.2)
     case = step((1 - rho) / 0.05) * np.float32(1.6) + np.exp(-(((rho - 0.93) / 0.05) ** 2)) * np.float32(0.6)
-    start = at + [-0.045, -0.02]
+    start = at - np.array([0.045, 0.02])
     vein = [(0.10, apex + 0.075), (0.0, apex + 0.135), (-0.042, apex + 0.22), (-0.05, apex + 0.34)]
     low = float(anatomy.dome.mean()) - 0.035
     right = np.array([tuple(start), *vein, (-0.02, low), (0.05, low + 0.01), (anatomy.heart_left * 0.62, low - 0.015)])
-    atrium = np.array([tuple(start + [0.0, 0.01]), *vein, (-0.045, apex + 0.38), (-0.065, apex + 0.35)])
+    atrium = np.array([(start[0], start[1] + 0.01), *vein, (-0.045, apex + 0.38), (-0.065, apex + 0.35)])
     return case + stroke(grid, right, 0.0024, 1.3) + stroke(grid, atrium, 0.0022, 1.1)
 
 
@@ -81,7 +87,7 @@ def _electrodes(scene: Scene, rng: np.random.Generator) -> np.ndarray:
         at = np.array([u, v]) + 0.025 * rng.standard_normal(2)
         rho = np.hypot(grid.u - at[0], grid.v - at[1]) / np.float32(0.012)
         layer += np.float32(0.9) * step((1 - rho) / 0.25)
-        away = at + [0.04 * np.sign(u), 0.1 * rng.normal()]
+        away = at + np.array([0.04 * np.sign(u), 0.1 * rng.normal()])
         leave = np.array([0.62 * np.sign(u), v + 0.5 * abs(rng.normal())])
         layer += stroke(
             grid, np.array([at, away, 0.5 * (away + leave) + 0.05 * rng.standard_normal(2), leave]), 0.0020, 0.55
@@ -93,4 +99,6 @@ def _chest_tube(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     side = -1 if rng.random() < 0.5 else 1
     apex = scene.anatomy.apex.mean()
     knots = np.array([(0.55, 0.62), (0.40, 0.56), (0.33, 0.45), (0.26, 0.30), (0.19, apex + 0.06)]) * [side, 1]
-    return stroke(scene.grid, knots, 0.0016, 1.0) + stroke(scene.grid, knots + [0.009 * side, 0.0], 0.006, 0.12)
+    return stroke(scene.grid, knots, 0.0016, 1.0) + stroke(
+        scene.grid, knots + np.array([0.009 * side, 0.0]), 0.006, 0.12
+    )

@@ -54,7 +54,7 @@ def emphysema(scene: Scene, severity: float, rng: np.random.Generator) -> np.nda
         at = place(scene.anatomy, side, rng.uniform(0.45, 0.85), rng.uniform(0.08, 0.5))
         radius = rng.uniform(0.03, 0.065) * (0.5 + 0.5 * severity)
         rho = lobulated(grid, at, (radius, radius), rng, 0.06, (2, 3))
-        hole = step((1 - rho) / 0.4) * np.float32(0.15 + 0.45 * severity)
+        hole = step((1 - rho) / 0.4) * np.float32(0.1 + 0.35 * severity)
         scene.density *= 1 - 0.7 * hole
         scene.vessels *= 1 - hole
         scene.added += np.exp(-(((rho - 1) * radius / 0.0018) ** 2)) * np.float32(0.02 + 0.05 * severity) * scene.field
@@ -93,5 +93,5 @@ def fibrosis(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     net += 0.8 * np.exp(-((fractal(rng, grid.size, 18, 72, 0.5) / 0.16) ** 2))
     cells = np.clip(fractal(rng, grid.size, 64, 128, 0.8), -1, 1.5)
     share = where * (0.22 + 0.55 * net + 0.06 * cells) * np.float32(0.07 + 0.52 * severity)
-    scene.density += np.clip(share, -0.1, 0.9) * (1 - scene.density) * scene.field
+    scene.density += np.clip(share, -0.1, 0.9) * (1 - scene.density)
     return (where > 0.38) & scene.field

@@ -25,7 +25,7 @@ def _growth(scene: Scene, at: tuple[float, float], radius: float, strength: floa
     grain = 1 + 0.12 * fractal(rng, scene.grid.size, 32, 256, 0.7)
     solid(scene, np.float32(1.7 * radius * strength) * body * grain)
     if spikes > 0:
-        fine = lobulated(scene.grid, at, (radius * 1.25, radius * 1.25 * stretch), rng, 0.35, (9, 13, 17, 21))
+        fine = lobulated(scene.grid, at, (radius * 1.25, radius * 1.25 * stretch), rng, 1.6, (9, 13, 17, 21))
         solid(scene, np.float32(0.5 * radius * strength * spikes) * np.clip(1.15 - fine, 0, 1) ** 1.5)
     return rho < 1
 
@@ -67,9 +67,7 @@ def hernia(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarra
     scene.added += np.float32(WATER * radius * (0.15 + 0.75 * severity)) * (0.7 * body + 0.35 * wall)
     level = at[1] + radius * rng.uniform(-0.15, 0.25)
     gas = step((0.86 - rho) / 0.1)
-    if scene.anatomy.subject.view == "PA":
-        gas = gas * step((level - grid.v) / 0.006 + 0.5)
-    else:
-        gas = 0.5 * gas
+    standing = scene.anatomy.subject.view == "PA"
+    gas = gas * (step((level - grid.v) / 0.006 + 0.5) if standing else 0.5)
     scene.added -= np.float32(WATER * radius * (0.2 + 1.3 * severity)) * gas * body
     return rho < 1

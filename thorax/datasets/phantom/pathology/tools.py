@@ -46,7 +46,7 @@ def lobulated(grid: Grid, at: tuple[float, float], radii: tuple[float, float], r
     around = np.linspace(-np.pi, np.pi, 181)
     outline = np.ones_like(around)
     for k in harmonics:
-        outline += bumps / np.sqrt(len(harmonics)) * 1.4 * rng.normal() * np.cos(k * around + rng.uniform(0, 2 * np.pi))
+        outline += bumps * 2.4 / k * rng.normal() * np.cos(k * around + rng.uniform(0, 2 * np.pi))
     reach = np.interp(np.arctan2(along, across), around, np.clip(outline, 0.45, 1.6)).astype(np.float32)
     return np.hypot(across, along) / reach
 

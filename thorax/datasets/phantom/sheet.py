@@ -1,0 +1,93 @@
+"""Contact sheets: phantoms as pictures that a person judges."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from thorax.datasets.phantom.grid import stream
+from thorax.datasets.phantom.render import render
+from thorax.datasets.phantom.subject import FINDINGS, SCANNERS, Subject, twin
+from thorax.files import atomic_path
+
+SEVERITIES = (0.25, 0.6, 1.0)
+_FRAME = 255
+
+
+def subjects(count: int, seed: int = 0) -> list[Subject]:
+    """Return different healthy subjects: both views, both sexes, all machines, ages and habitus."""
+    chosen = []
+    for index in range(count):
+        rng = stream(seed, f"sheet {index}")
+        chosen.append(
+            Subject(
+                seed=int(rng.integers(2**31)),
+                view="AP" if index % 5 > 2 else "PA",
+                age=float(np.clip(rng.normal(50, 17), 18, 92)),
+                sex="FM"[index % 2],
+                size=float(np.clip(rng.normal(1.0, 0.09), 0.8, 1.25)),
+                exposure=float(rng.uniform(0.8, 1.25)),
+                scanner=tuple(SCANNERS)[index % len(SCANNERS)],
+                marker="RL"[int(rng.integers(2))],
+            )
+        )
+    return chosen
+
+
+def contact_sheet(out: Path, size: int = 256, seed: int = 0, findings: Sequence[str] = FINDINGS) -> Path:
+    """Write one picture: two rows of normals, then a row a finding, its healthy twin first, then severity by severity.
+
+    Args:
+        out: the PNG to write.
+        size: pixels of each phantom.
+        seed: which subjects.
+        findings: the rows.
+
+    Returns:
+        `out`. Boxes are drawn as thin frames, on the copy at the right of each pair only where they hide nothing: at
+        severity 1.
+    """
+    columns = 1 + len(SEVERITIES)
+    caption = max(size // 14, 9)
+    rows: list[list[tuple[np.ndarray, str]]] = []
+    normals = subjects(2 * columns, seed)
+    pictures = [(render(one, size).image8, _describe(one)) for one in normals]
+    rows += [pictures[:columns], pictures[columns:]]
+    for index, finding in enumerate(findings):
+        view = "AP" if index % 3 == 2 else "PA"
+        subject = replace(subjects(1, seed + 1000 + index)[0], sex="MF"[index % 2], view=view, scanner="standard")
+        row = [(render(twin(subject), size).image8, f"healthy twin, {_describe(subject)}")]
+        for severity in SEVERITIES:
+            phantom = render(replace(subject, findings={finding: severity}), size)
+            picture = phantom.image8
+            if severity == SEVERITIES[-1]:
+                picture = _framed(picture, phantom.boxes[finding])
+            row.append((picture, f"{finding.replace('_', ' ')} {severity:g}"))
+        rows.append(row)
+
+    sheet = Image.new("L", (columns * size, len(rows) * (size + caption)))
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=max(caption - 4, 7))
+    for at, row in enumerate(rows):
+        for column, (picture, words) in enumerate(row):
+            corner = (column * size, at * (size + caption))
+            sheet.paste(Image.fromarray(picture), corner)
+            draw.text((corner[0] + 4, corner[1] + size), words, fill=255, font=font)
+    with atomic_path(out) as partial:
+        sheet.save(partial, format="PNG", optimize=True)
+    return out
+
+
+def _describe(subject: Subject) -> str:
+    return f"{subject.view}, {subject.sex}, {subject.age:.0f} years, {subject.scanner}"
+
+
+def _framed(picture: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Return the picture with a box drawn one pixel outside it."""
+    size = picture.shape[0]
+    image = Image.fromarray(picture)
+    x, y, w, h = (value * size for value in box)
+    ImageDraw.Draw(image).rectangle((x - 2, y - 2, x + w + 1, y + h + 1), outline=_FRAME)
+    return np.asarray(image)
