@@ -105,13 +105,53 @@ class Data(Section):
         return tuple(dict.fromkeys((*self.findings, *extra)))
 
 
+#: Expectations that stop a run; what each expects is listed by `thorax data validate --list`.
+CRITICAL = (
+    "columns_complete",
+    "table_not_empty",
+    "image_ids_present",
+    "image_ids_unique",
+    "patients_present",
+    "paths_unique",
+    "paths_inside",
+    "views_known",
+    "sexes_known",
+    "ages_mostly_in_range",
+    "labels_known",
+    "labels_mostly_consistent",
+    "findings_published",
+    "positives_enough",
+    "negatives_enough",
+    "patients_enough",
+    "patients_in_one_split",
+    "looks_in_one_split",
+    "files_mostly_readable",
+    "files_unchanged",
+    "pictures_mostly_sound",
+    "boxes_mostly_inside",
+    "boxes_mostly_labelled",
+    "boxes_of_findings",
+    "boxes_spread",
+)
+
+
 class Validation(Section):
-    """Bounds of the data gate."""
+    """Bounds of the data gate, and which expectations stop a run."""
 
     prevalence_floor: Share = 0.002
     min_positives: Count = 5
+    min_patients: Count = 3
     age: tuple[float, float] = (0, 120)
+    max_age_span: Annotated[float, Field(ge=0)] = 20
+    max_faulty_share: Share = 0.02
+    max_uncertain_share: Share = 0.5
+    max_missing_share: Share = 0.95
     max_unreadable_share: Share = 0.01
+    max_unsound_share: Share = 0.2
+    near_bits: Annotated[int, Field(ge=0, le=31)] = 24
+    reference: Path | None = None
+    max_prevalence_change: Annotated[float, Field(ge=1)] = 3.0
+    critical: tuple[str, ...] = CRITICAL
     warn_only: tuple[str, ...] = ()
 
 

@@ -1,0 +1,150 @@
+"""One validation: read, look at every image once, evaluate, write the page and the failing rows."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from thorax.datasets import labels as labelling
+from thorax.errors import InputError
+from thorax.files import atomic_path, write_json, write_text
+from thorax.imaging.scan import Recipe, Scanned, scan
+from thorax.manifest import COLUMNS, read_boxes
+from thorax.settings import Data, Validation
+from thorax.validation import engine, likeness, subjects, suite
+from thorax.validation.result import ValidationResult
+from thorax.validation.statistics import describe
+
+#: Which column names a row of each subject in the failures.
+KEYS = {
+    "table": "image_id",
+    "image": "image_id",
+    "class": "finding",
+    "finding": "finding",
+    "drift": "finding",
+    "patient": "patient_id",
+    "split": "split",
+    "split_finding": "key",
+    "pair": "key",
+    "picture": "image_id",
+    "box": "key",
+    "box_extent": "key",
+}
+#: Boxes from which their common extent says something.
+_MANY_BOXES = 30
+
+
+def validate(
+    manifest_dir: Path,
+    root: Path,
+    data: Data,
+    validation: Validation,
+    out: Path,
+    splits: pd.Series | None = None,
+    *,
+    images: bool = True,
+    workers: int = 0,
+    advance: Callable[[int], None] | None = None,
+    scanned: list[Scanned] | None = None,
+) -> ValidationResult:
+    """Check a dataset against everything that is expected of it; see `thorax.validation.validate`."""
+    path = manifest_dir / "manifest.parquet"
+    manifest = _read(path)
+    known = suite.expectations(data, validation)
+    severities = suite.severities(known, validation)
+    tables: dict[str, pd.DataFrame] = {"table": manifest}
+    facts: dict[str, Any] = {"manifest": str(path)}
+    if not (set(COLUMNS) - set(manifest.columns)) and len(manifest):
+        boxes = read_boxes(manifest_dir / "boxes.parquet")
+        tables |= _tables(manifest, boxes, data, validation, splits)
+        if scanned is None and images:
+            scanned = []
+            for found in scan(root, manifest["path"].fillna("").astype(str).tolist(), Recipe(), workers):
+                scanned.append(found)
+                if advance:
+                    advance(1)
+        radius = None
+        if scanned is not None:
+            tables["picture"] = subjects.pictures(manifest, scanned)
+            tables["pair"], radius = likeness.pairs(manifest, scanned, splits, validation.near_bits)
+        facts = describe(manifest, boxes, data, splits, scanned) | {"near_bits": radius}
+    applicable = [expectation for expectation in known if expectation.subject in tables]
+    outcomes, failures = engine.evaluate(tables, KEYS, applicable, severities)
+    result = ValidationResult.of(outcomes, failures, facts)
+    _write(result, out, manifest, scanned)
+    return result
+
+
+def _tables(
+    manifest: pd.DataFrame, boxes: pd.DataFrame, data: Data, bounds: Validation, splits: pd.Series | None
+) -> dict[str, pd.DataFrame]:
+    """Return the subjects that the tables alone give."""
+    tables = {"image": subjects.images(manifest), "patient": subjects.patients(manifest, splits)}
+    faults: dict[str, str | None] = dict.fromkeys(data.classes)
+    try:
+        found = labelling.class_labels(manifest, data)
+    except InputError as error:
+        named = [name for name in data.classes if name not in manifest.columns]
+        faults |= dict.fromkeys(named or data.classes, error.message)
+    else:
+        tables["finding"] = subjects.findings(found, data.classes)
+        if splits is not None:
+            tables["split"], tables["split_finding"] = subjects.split_counts(manifest, splits, found, data.classes)
+        if bounds.reference is not None:
+            before = subjects.findings(labelling.class_labels(_read(bounds.reference), data), data.classes)
+            tables["drift"] = _drift(tables["finding"], before)
+    tables["class"] = pd.DataFrame({"finding": list(faults), "fault": list(faults.values())}, dtype=object)
+    if len(boxes):
+        tables["box"] = subjects.boxes(boxes, manifest)
+        if len(boxes) >= _MANY_BOXES:
+            reach = [(boxes["x"] + boxes["w"]).quantile(0.95), (boxes["y"] + boxes["h"]).quantile(0.95)]
+            tables["box_extent"] = pd.DataFrame({"key": ["to the right", "downwards"], "reach": reach})
+    return tables
+
+
+def _drift(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return by what factor each prevalence changed, up or down; one positive is added to both, for rare findings."""
+    old = (before["positives"] + 1) / (before["positives"] + before["others"] + 2)
+    new = (now["positives"] + 1) / (now["positives"] + now["others"] + 2)
+    return pd.DataFrame({"finding": now["finding"], "change": np.maximum(new / old, old / new)})
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a manifest that may lack columns: an expectation says so."""
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise InputError(f"The manifest {path} does not exist.", "Run the ingest step first.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"The manifest {path} cannot be read: {error}", "Make it again.") from error
+
+
+def _write(result: ValidationResult, out: Path, manifest: pd.DataFrame, scanned: list[Scanned] | None) -> None:
+    from thorax.validation.report import render
+
+    with atomic_path(out / "failures.parquet") as temporary:
+        result.failures.to_parquet(temporary, index=False)
+    if scanned is not None:
+        with atomic_path(out / "scan.parquet") as temporary:
+            scan_table(manifest, scanned).to_parquet(temporary, index=False)
+    write_text(out / "report.html", render(result))
+    write_json(out / "result.json", result.as_json())
+
+
+def scan_table(manifest: pd.DataFrame, scanned: list[Scanned]) -> pd.DataFrame:
+    """Return what each file told, without its pixels."""
+    return pd.DataFrame(
+        {
+            "image_id": manifest["image_id"].to_numpy(),
+            "path": [found.path for found in scanned],
+            "reason": [found.reason or "" for found in scanned],
+            "width": [found.width for found in scanned],
+            "height": [found.height for found in scanned],
+            "bits": [found.bits for found in scanned],
+            "sha256": [found.sha256 for found in scanned],
+            "phash": [found.phash.hex() for found in scanned],
+            "checks": [" ".join(sorted(found.checks)) for found in scanned],
+        }
+    )

@@ -1,0 +1,186 @@
+"""The tables that expectations look at, made from manifest, boxes, splits and the scan of the images.
+
+A cell of a fault column is empty where all is well, and else says what is wrong: a failing row explains itself.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from thorax.findings import KNOWN, NO_FINDING
+from thorax.imaging.scan import Scanned
+from thorax.manifest import ABSENT, PRESENT, SPLITS, UNCERTAIN, findings_of, label_matrix
+
+# A box may reach this far over the edge, as a fraction of the image: published coordinates are rounded.
+_EDGE = 0.005
+
+
+def images(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return what the table alone tells, a row an image, keyed by image id."""
+    frame = manifest[["image_id", "path", "patient_id", "view", "sex", "age"]].copy()
+    # GX compares plain objects several times faster than pandas' string type.
+    text = ["image_id", "path", "patient_id", "view", "sex"]
+    frame[text] = frame[text].astype(object).where(frame[text].notna(), None)
+    frame["label_fault"] = label_faults(manifest)
+    frame["contradiction"] = contradictions(manifest)
+    frame["path_fault"] = path_faults(frame["path"])
+    frame["finding_in_path"] = findings_in_path(frame["path"])
+    duplicated = manifest["sha256"].fillna("").astype(str)
+    frame["sha256"] = duplicated.where(duplicated != "", None).astype(object)
+    return frame
+
+
+def label_faults(manifest: pd.DataFrame) -> pd.Series:
+    """Name labels other than 1, 0, −1 and none: "Effusion=3"."""
+    names = findings_of(manifest)
+    numbers = manifest[list(names)].apply(pd.to_numeric, errors="coerce")
+    words = manifest[list(names)].notna().to_numpy() & numbers.isna().to_numpy()
+    wrong = words | ~(numbers.isna() | numbers.isin([PRESENT, ABSENT, UNCERTAIN])).to_numpy()
+    return _sentences(wrong, lambda row, column: f"{names[column]}={manifest[names[column]].iloc[row]}")
+
+
+def contradictions(manifest: pd.DataFrame) -> pd.Series:
+    """Name findings that stand beside "No finding"; devices do not count."""
+    if NO_FINDING not in manifest:
+        return pd.Series([None] * len(manifest), dtype=object)
+    names = [name for name in findings_of(manifest) if name not in (NO_FINDING, "Support_Devices")]
+    healthy = (manifest[NO_FINDING] == PRESENT).to_numpy()
+    beside = (manifest[names] == PRESENT).to_numpy() & healthy[:, None]
+    return _sentences(beside, lambda row, column: names[column])
+
+
+def path_faults(paths: pd.Series) -> pd.Series:
+    """Say which paths are empty, absolute, or lead out of the data root."""
+    text = paths.fillna("").astype(str)
+    empty = text.str.strip() == ""
+    outside = text.str.contains(r"^(?:/|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)|\\", regex=True)
+    faults = ("leads out of the data root: " + text).astype(object).where(outside & ~empty, None)
+    return faults.mask(empty, "no path")
+
+
+def findings_in_path(paths: pd.Series) -> pd.Series:
+    """Name the finding that a path gives away."""
+    words = sorted({name.lower().replace("_", "[ _-]?") for name in KNOWN}, key=len, reverse=True)
+    text = paths.fillna("").astype(str).str.lower()
+    found = text.str.extract(f"({'|'.join(words)})", expand=False)
+    return found.astype(object).where(found.notna(), None)
+
+
+def pictures(manifest: pd.DataFrame, scanned: Sequence[Scanned]) -> pd.DataFrame:
+    """Return what the files told, a row an image: a fault column a check, empty where all is well."""
+    rows = []
+    for listed_width, listed_height, listed_digest, found in zip(
+        manifest["width"], manifest["height"], manifest["sha256"].fillna(""), scanned, strict=True
+    ):
+        size = f"{found.width} × {found.height}, not {listed_width} × {listed_height} as listed"
+        readable = found.reason is None
+        rows.append(
+            {
+                "unreadable": found.reason,
+                "resized": size if readable and (found.width, found.height) != (listed_width, listed_height) else None,
+                "changed": "its SHA-256 is another" if listed_digest and found.sha256 != listed_digest else None,
+                "unsound": "; ".join(found.checks.values()) or None,
+                **{name: found.checks.get(name) for name in CHECKS},
+            }
+        )
+    frame = pd.DataFrame(rows, columns=["unreadable", "resized", "changed", "unsound", *CHECKS], dtype=object)
+    frame.insert(0, "image_id", manifest["image_id"].astype(object).to_numpy())
+    return frame.astype(object).where(frame.notna(), None)
+
+
+#: Checks of `thorax.imaging.checks`, in the order of the page.
+CHECKS = ("size", "blank", "levels", "saturated", "colour", "inverted", "rotated", "chest")
+
+
+def patients(manifest: pd.DataFrame, splits: pd.Series | None) -> pd.DataFrame:
+    """Return a row a patient: how many splits hold him, which sexes he is given, how far his ages spread."""
+    frame = manifest[["patient_id", "sex", "age"]].copy()
+    frame["patient_id"] = frame["patient_id"].astype(str)
+    frame["split"] = None if splits is None else splits.reindex(manifest["image_id"]).to_numpy()
+    grouped = frame.groupby("patient_id", sort=True)
+    result = pd.DataFrame({"splits": grouped["split"].nunique()})
+    known = frame[frame["sex"].isin(["F", "M"])]
+    sexes = known.groupby("patient_id")["sex"].nunique().reindex(result.index, fill_value=0)
+    result["two_sexes"] = _where(sexes > 1, "F and M")
+    ages = grouped["age"].agg(["min", "max"])
+    result["age_span"] = (ages["max"] - ages["min"]).to_numpy()
+    return result.reset_index()
+
+
+def findings(labels: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """Return a row a chosen finding: how many labels are 1, 0, −1 and none, and their shares.
+
+    Args:
+        labels: shape (images, classes): 1, 0, −1 or NaN.
+        classes: the names of the columns.
+    """
+    count = max(1, len(labels))
+    present, absent = (labels == PRESENT).sum(axis=0), (labels == ABSENT).sum(axis=0)
+    uncertain, missing = (labels == UNCERTAIN).sum(axis=0), np.isnan(labels).sum(axis=0)
+    return pd.DataFrame(
+        {
+            "finding": list(classes),
+            "positives": present,
+            "others": count - present,
+            "absent": absent,
+            "prevalence": present / count,
+            "uncertain_share": uncertain / count,
+            "missing_share": missing / count,
+        }
+    )
+
+
+def split_counts(
+    manifest: pd.DataFrame, splits: pd.Series, labels: np.ndarray, classes: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return patients a split, and positives a split and finding."""
+    where = splits.reindex(manifest["image_id"]).to_numpy()
+    counts = manifest.groupby(where)["patient_id"].nunique().reindex(SPLITS, fill_value=0)
+    sizes = pd.DataFrame({"split": list(SPLITS), "patients": counts.to_numpy()})
+    positives = (
+        pd.DataFrame(labels == PRESENT, columns=list(classes)).groupby(where).sum().reindex(SPLITS, fill_value=0)
+    )
+    long = positives.rename_axis("split").reset_index().melt("split", var_name="finding", value_name="positives")
+    long.insert(0, "key", long["split"] + " / " + long["finding"])
+    return sizes, long
+
+
+def boxes(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a box, keyed by image and finding: what is wrong with it, and whether the labels agree."""
+    frame = table.reset_index(drop=True)
+    result = pd.DataFrame({"key": frame["image_id"].astype(str) + " / " + frame["finding"].astype(str)})
+    x, y, w, h = (pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float) for name in "xywh")
+    place = [f"x={a:.3f} y={b:.3f} w={c:.3f} h={d:.3f}" for a, b, c, d in zip(x, y, w, h, strict=True)]
+    with np.errstate(invalid="ignore"):
+        inside = (x >= -_EDGE) & (y >= -_EDGE) & (x + w <= 1 + _EDGE) & (y + h <= 1 + _EDGE) & (w > 0) & (h > 0)
+    result["outside"] = np.where(inside, np.array(None, dtype=object), np.array(place, dtype=object))
+    result["unlisted"] = _where(~frame["image_id"].isin(set(manifest["image_id"])), "no such image")
+    published = set(findings_of(manifest))
+    result["unknown"] = frame["finding"].astype(object).mask(frame["finding"].isin(published), None)
+    result["repeated"] = _where(frame.duplicated(), "stands twice")
+    lookup = manifest.set_index("image_id")
+    row = lookup.index.get_indexer(frame["image_id"])
+    names = list(findings_of(manifest))
+    column = pd.Index(names).get_indexer(frame["finding"])
+    matrix = label_matrix(manifest, names)
+    known = (row >= 0) & (column >= 0)
+    given = np.full(len(frame), np.nan)
+    given[known] = matrix[row[known], column[known]]
+    result["unlabelled"] = _where(known & (given == ABSENT), "the image's labels do not name the finding")
+    return result
+
+
+def _where(fault: pd.Series | np.ndarray, words: str) -> np.ndarray:
+    """Return `words` where there is a fault, else None."""
+    out = np.full(len(fault), None, dtype=object)
+    out[np.asarray(fault, dtype=bool)] = words
+    return out
+
+
+def _sentences(where: np.ndarray, word: Callable[[int, int], str]) -> pd.Series:
+    """Join the words of all true cells of each row; None for a row without any."""
+    out: list[str | None] = [None] * len(where)
+    for row in np.flatnonzero(where.any(axis=1)):
+        out[row] = ", ".join(word(int(row), int(column)) for column in np.flatnonzero(where[row]))
+    return pd.Series(out, dtype=object)

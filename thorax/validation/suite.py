@@ -1,0 +1,261 @@
+"""What is expected of a dataset: every expectation, once, with its bounds from `params.yaml`."""
+
+from collections.abc import Iterator
+
+from thorax.errors import SettingsError, nearest
+from thorax.manifest import COLUMNS, SEXES, VIEWS
+from thorax.settings import Data, Validation
+from thorax.validation.engine import Expectation
+from thorax.validation.result import Severity
+
+_NULL, _BETWEEN = "ExpectColumnValuesToBeNull", "ExpectColumnValuesToBeBetween"
+
+
+def expectations(data: Data, bounds: Validation) -> list[Expectation]:
+    """Return every expectation, in the order of the page; which of them apply depends on the tables at hand."""
+    return [
+        *_table(bounds),
+        *_findings(data, bounds),
+        *_patients(bounds),
+        *_leakage(bounds),
+        *_pictures(bounds),
+        *_boxes(bounds),
+    ]
+
+
+def severities(known: list[Expectation], bounds: Validation) -> dict[str, Severity]:
+    """Return each expectation's severity: critical if `validation.critical` names it and `warn_only` does not.
+
+    Raises:
+        SettingsError: one of the lists names no expectation.
+    """
+    names = [expectation.name for expectation in known]
+    for key in ("critical", "warn_only"):
+        for name in getattr(bounds, key):
+            if name not in names:
+                raise SettingsError(f"validation.{key} names no expectation: {name!r}.", nearest(name, names))
+    stops = set(bounds.critical) - set(bounds.warn_only)
+    return {name: "critical" if name in stops else "warning" for name in names}
+
+
+def _table(bounds: Validation) -> Iterator[Expectation]:
+    low, high = bounds.age
+    mostly = {"mostly": 1 - bounds.max_faulty_share}
+    columns = {"column_set": list(COLUMNS), "exact_match": False}
+    yield Expectation(
+        "columns_complete", "table", "ExpectTableColumnsToMatchSet", "The manifest has every column.", "", columns
+    )
+    yield Expectation(
+        "table_not_empty", "table", "ExpectTableRowCountToBeBetween", "There is an image.", "", {"min_value": 1}
+    )
+    for column, noun in (("image_id", "image_ids"), ("patient_id", "patients")):
+        yield Expectation(
+            f"{noun}_present", "image", "ExpectColumnValuesToNotBeNull", f"Every row has a {column}.", column
+        )
+    for column, noun in (("image_id", "image_ids"), ("path", "paths")):
+        yield Expectation(
+            f"{noun}_unique", "image", "ExpectColumnValuesToBeUnique", f"No {column} stands twice.", column
+        )
+    yield Expectation("paths_inside", "image", _NULL, "Every path leads to a file below the data root.", "path_fault")
+    yield Expectation(
+        "views_known",
+        "image",
+        "ExpectColumnValuesToBeInSet",
+        f"A view is {', '.join(VIEWS[:-1])} or {VIEWS[-1]}.",
+        "view",
+        {"value_set": list(VIEWS)},
+    )
+    yield Expectation(
+        "sexes_known",
+        "image",
+        "ExpectColumnValuesToBeInSet",
+        f"A sex is {', '.join(SEXES[:-1])} or {SEXES[-1]}.",
+        "sex",
+        {"value_set": list(SEXES)},
+    )
+    ages = {"min_value": low, "max_value": high}
+    yield Expectation("ages_in_range", "image", _BETWEEN, f"An age lies in {low:g} to {high:g} years.", "age", ages)
+    yield Expectation(
+        "ages_mostly_in_range",
+        "image",
+        _BETWEEN,
+        f"At most {bounds.max_faulty_share:.0%} of the ages lie outside {low:g} to {high:g} years.",
+        "age",
+        ages | mostly,
+    )
+    yield Expectation("labels_known", "image", _NULL, "A label is 1, 0, −1 or empty.", "label_fault")
+    yield Expectation("labels_consistent", "image", _NULL, "No finding stands beside No_Finding.", "contradiction")
+    yield Expectation(
+        "labels_mostly_consistent",
+        "image",
+        _NULL,
+        f"In at most {bounds.max_faulty_share:.0%} of the images a finding stands beside No_Finding.",
+        "contradiction",
+        mostly,
+    )
+
+
+def _findings(data: Data, bounds: Validation) -> Iterator[Expectation]:
+    least = bounds.min_positives
+    yield Expectation("findings_published", "class", _NULL, "The dataset has labels for every chosen finding.", "fault")
+    yield Expectation(
+        "positives_enough",
+        "finding",
+        _BETWEEN,
+        f"A chosen finding has at least {least} positives.",
+        "positives",
+        {"min_value": least},
+    )
+    yield Expectation(
+        "negatives_enough",
+        "finding",
+        _BETWEEN,
+        f"A chosen finding is absent in at least {least} images.",
+        "others",
+        {"min_value": least},
+    )
+    yield Expectation(
+        "prevalence_above_floor",
+        "finding",
+        _BETWEEN,
+        f"A chosen finding is present in at least {bounds.prevalence_floor:.1%} of the images.",
+        "prevalence",
+        {"min_value": bounds.prevalence_floor},
+    )
+    yield Expectation(
+        "uncertain_share",
+        "finding",
+        _BETWEEN,
+        f"At most {bounds.max_uncertain_share:.0%} of a finding's labels are uncertain.",
+        "uncertain_share",
+        {"max_value": bounds.max_uncertain_share},
+    )
+    if data.not_mentioned == "ignore":
+        yield Expectation(
+            "missing_share",
+            "finding",
+            _BETWEEN,
+            f"At most {bounds.max_missing_share:.0%} of a finding's labels are empty.",
+            "missing_share",
+            {"max_value": bounds.max_missing_share},
+        )
+    yield Expectation(
+        "prevalence_as_before",
+        "drift",
+        _BETWEEN,
+        f"A finding's prevalence is within {bounds.max_prevalence_change:g} times what the reference revision had.",
+        "change",
+        {"max_value": bounds.max_prevalence_change},
+    )
+
+
+def _patients(bounds: Validation) -> Iterator[Expectation]:
+    yield Expectation("patients_of_one_sex", "patient", _NULL, "A patient has one sex.", "two_sexes")
+    yield Expectation(
+        "patients_of_one_lifetime",
+        "patient",
+        _BETWEEN,
+        f"A patient's ages lie within {bounds.max_age_span:g} years.",
+        "age_span",
+        {"max_value": bounds.max_age_span},
+    )
+    yield Expectation(
+        "patients_enough",
+        "split",
+        _BETWEEN,
+        f"Every split has at least {bounds.min_patients} patients.",
+        "patients",
+        {"min_value": bounds.min_patients},
+    )
+
+
+def _leakage(bounds: Validation) -> Iterator[Expectation]:
+    yield Expectation(
+        "patients_in_one_split", "patient", _BETWEEN, "No patient stands in two splits.", "splits", {"max_value": 1}
+    )
+    yield Expectation(
+        "splits_show_findings",
+        "split_finding",
+        _BETWEEN,
+        "Every split holds a positive of every finding.",
+        "positives",
+        {"min_value": 1},
+    )
+    yield Expectation(
+        "files_unique", "image", "ExpectColumnValuesToBeUnique", "No two images are the same file (SHA-256).", "sha256"
+    )
+    near = f"within {bounds.near_bits} of 256 bits of the perceptual hash"
+    yield Expectation(
+        "looks_in_one_split", "pair", _NULL, f"No two images that look alike ({near}) stand in two splits.", "torn"
+    )
+    yield Expectation(
+        "looks_of_one_patient", "pair", _NULL, f"No two patients' images look alike ({near}).", "strangers"
+    )
+    yield Expectation("paths_tell_nothing", "image", _NULL, "No path names a finding.", "finding_in_path")
+
+
+def _pictures(bounds: Validation) -> Iterator[Expectation]:
+    yield Expectation("files_readable", "picture", _NULL, "Every file can be read.", "unreadable")
+    yield Expectation(
+        "files_mostly_readable",
+        "picture",
+        _NULL,
+        f"At most {bounds.max_unreadable_share:.1%} of the files cannot be read.",
+        "unreadable",
+        {"mostly": 1 - bounds.max_unreadable_share},
+    )
+    yield Expectation("files_as_listed", "picture", _NULL, "Width and height are as the manifest says.", "resized")
+    yield Expectation("files_unchanged", "picture", _NULL, "No file changed since it was ingested.", "changed")
+    for name, check, meaning in (
+        ("pictures_large_enough", "size", "A picture is large enough to show a chest."),
+        ("pictures_not_blank", "blank", "No picture is blank."),
+        ("pictures_with_depth", "levels", "A picture uses enough grey levels."),
+        ("pictures_not_saturated", "saturated", "No picture is mostly pure black or white."),
+        ("pictures_grey", "colour", "Every picture is grey."),
+        ("pictures_not_inverted", "inverted", "No picture is a negative."),
+        ("pictures_upright", "rotated", "No picture is turned or upside down."),
+        ("pictures_of_chests", "chest", "Every picture looks like a frontal chest."),
+    ):
+        yield Expectation(name, "picture", _NULL, meaning, check)
+    yield Expectation(
+        "pictures_mostly_sound",
+        "picture",
+        _NULL,
+        f"In at most {bounds.max_unsound_share:.0%} of the pictures something looks wrong.",
+        "unsound",
+        {"mostly": 1 - bounds.max_unsound_share},
+    )
+
+
+def _boxes(bounds: Validation) -> Iterator[Expectation]:
+    mostly = {"mostly": 1 - bounds.max_faulty_share}
+    share = f"{bounds.max_faulty_share:.0%}"
+    yield Expectation("boxes_inside", "box", _NULL, "A box lies inside its image and has an area.", "outside")
+    yield Expectation(
+        "boxes_mostly_inside",
+        "box",
+        _NULL,
+        f"At most {share} of the boxes reach outside their image.",
+        "outside",
+        mostly,
+    )
+    yield Expectation("boxes_of_images", "box", _NULL, "A box belongs to an image of the manifest.", "unlisted")
+    yield Expectation("boxes_of_findings", "box", _NULL, "A box names a published finding.", "unknown")
+    yield Expectation("boxes_unique", "box", _NULL, "No box stands twice.", "repeated")
+    yield Expectation("boxes_labelled", "box", _NULL, "An image's labels name the findings of its boxes.", "unlabelled")
+    yield Expectation(
+        "boxes_mostly_labelled",
+        "box",
+        _NULL,
+        f"At most {share} of the boxes show a finding that the image's labels deny.",
+        "unlabelled",
+        mostly,
+    )
+    yield Expectation(
+        "boxes_spread",
+        "box_extent",
+        _BETWEEN,
+        "Boxes reach into the right and the lower half of the images, as they would in the right unit.",
+        "reach",
+        {"min_value": 0.6, "max_value": 1.1},
+    )
