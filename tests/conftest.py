@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -76,3 +77,35 @@ def sample_bundle(sample_steps: dict[str, Path], tmp_path_factory: pytest.TempPa
     from thorax.bundle import write_bundle
 
     return write_bundle(tmp_path_factory.mktemp("bundles") / "one", lineage={"git": "0" * 40}, **sample_steps)
+
+
+@pytest.fixture(scope="session")
+def registry_template(
+    sample_steps: dict[str, Path],
+    sample_bundle: Path,
+    mlflow_template: Callable[[Settings], None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Settings:
+    """A project whose registry holds four versions; see `registry_factory`."""
+    from registry_factory import MEANS, add
+
+    from thorax.registry.evidence import collect
+
+    folder = tmp_path_factory.mktemp("registry")
+    settings = load(PROJECT, [f"paths.var={folder / 'var'}", "evaluation.bootstrap=100"])
+    mlflow_template(settings)
+    evidence = collect(sample_steps["train_dir"], sample_steps["calibration_dir"], sample_steps["store_dir"])
+    evaluation = json.loads((sample_bundle / "evaluation.json").read_text())
+    for number, mean in enumerate(MEANS, start=1):
+        add(settings, sample_bundle, evaluation, evidence, folder, number, mean)
+    return settings
+
+
+@pytest.fixture
+def with_registry(home: Path, registry_template: Settings) -> Settings:
+    """Settings of a project of one's own, whose registry holds four versions: 1 is champion, 4 did not pass."""
+    from registry_factory import clone
+
+    settings = load(home, ["evaluation.bootstrap=100"])
+    clone(registry_template, settings)
+    return settings

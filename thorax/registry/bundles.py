@@ -37,7 +37,7 @@ def fetch_version(settings: Settings, version: Version) -> Path:
     folder = settings.var / "bundles" / version.bundle_digest
     if folder.is_dir():
         try:
-            _verify(folder, version)
+            verify_version(folder, version)
         except BundleError:
             # A damaged copy is made anew from the registry.
             _remove(folder)
@@ -48,7 +48,7 @@ def fetch_version(settings: Settings, version: Version) -> Path:
     try:
         with room_errors(folder):
             bundle = download(settings, version, version.tags[BUNDLE_PATH], temporary)
-        _verify(bundle, version)
+        verify_version(bundle, version)
         for path in bundle.rglob("*"):
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
@@ -88,7 +88,7 @@ def download(settings: Settings, version: Version, path: str, into: Path) -> Pat
     return Path(found)
 
 
-def _verify(folder: Path, version: Version) -> None:
+def verify_version(folder: Path, version: Version) -> None:
     """Check that a folder is the very bundle that was registered, to the byte.
 
     Raises:

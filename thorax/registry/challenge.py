@@ -1,6 +1,5 @@
 """The champion on the challenger's test patients: its stored answers where it has them, new ones where it has not."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +7,9 @@ import numpy as np
 
 from thorax.bundle import Bundle
 from thorax.errors import ThoraxError
-from thorax.registry.bundles import download, fetch_version
-from thorax.registry.evidence import FILE, Evidence, digests, weigh
+from thorax.registry.bundles import fetch_version
+from thorax.registry.contrast import evidence_of
+from thorax.registry.evidence import Evidence, digests, weigh
 from thorax.registry.paired import Comparison
 from thorax.registry.versions import CHAMPION, aliases, resolve
 from thorax.settings import Settings
@@ -40,8 +40,7 @@ def with_champion(
         return "there are no answers on test patients to compare the champion with"
     champion = resolve(settings, CHAMPION, connection)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            theirs = Evidence.load(download(settings, champion, FILE, Path(folder)))
+        theirs = evidence_of(settings, champion)
         rescore = None if store is None else _Rescorer(fetch_version(settings, champion), store)
         return weigh(evidence, theirs, settings.evaluation, rescore)
     except ThoraxError as error:

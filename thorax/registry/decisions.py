@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorax.errors import RegistryError
 from thorax.registry.history import DONE, INTENT, Entry, History, champions
-from thorax.registry.versions import CHALLENGER, CHAMPION, STATE, aliases
+from thorax.registry.versions import CHALLENGER, CHAMPION, FORCED, STATE, aliases
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def decide(
     intent = history.append(INTENT, action, **facts)
     _apply(settings, connection, intent)
     done = history.append(DONE, action, **facts)
-    _remember(settings, connection, done)
+    remember(settings, connection, done)
     return Decision(action, target, source, changed=True, entry=done)
 
 
@@ -95,7 +95,7 @@ def heal(settings: Settings, connection: "MlflowClient") -> list[Entry]:
             reason="the champion was changed outside of this history",
             who="unknown",
         )
-        _remember(settings, connection, outside)
+        remember(settings, connection, outside)
         entries.append(outside)
     return entries
 
@@ -140,7 +140,7 @@ def _finish(settings: Settings, connection: "MlflowClient", history: History, pe
         evidence={**pending.evidence, note: True},
         who=pending.who,
     )
-    _remember(settings, connection, done)
+    remember(settings, connection, done)
     return done
 
 
@@ -154,6 +154,11 @@ def _apply(settings: Settings, connection: "MlflowClient", entry: Entry) -> None
     settled = entry.action == "reject" or (entry.action == "promote" and entry.source)
     if settled and aliases(settings, connection).get(CHALLENGER) == target:
         connection.delete_registered_model_alias(name, CHALLENGER)
+    if entry.action == "promote" and entry.evidence.get("forced"):
+        connection.set_model_version_tag(name, target, FORCED, entry.reason)
+    superseded = str(entry.evidence.get("superseded", ""))
+    if superseded not in {"", target} and connection.get_model_version(name, superseded).tags.get(STATE) == CHALLENGER:
+        connection.set_model_version_tag(name, superseded, STATE, "registered")
     state, replaced = _STATES[entry.action]
     connection.set_model_version_tag(name, target, STATE, state)
     if replaced and entry.source and entry.source != target:
@@ -176,6 +181,7 @@ def _tags(settings: Settings, connection: "MlflowClient") -> dict[str, str]:
         raise
 
 
-def _remember(settings: Settings, connection: "MlflowClient", entry: Entry) -> None:
+def remember(settings: Settings, connection: "MlflowClient", entry: Entry) -> None:
+    """Let the registry remember the last line of the history, so that a shorter file shows."""
     value = f"{entry.sequence}:{entry.hash}"
     connection.set_registered_model_tag(settings.registry.name, _head_key(settings), value)

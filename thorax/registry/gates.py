@@ -23,6 +23,14 @@ class Gate:
     limit: float | None
     note: str
 
+    @property
+    def text(self) -> str:
+        """Figure, limit and note as one line."""
+        if self.limit is None:
+            return self.note
+        found = "none" if self.figure is None else f"{self.figure:.4f}"
+        return f"{found} (limit {self.limit:g}): {self.note}"
+
 
 def judge(
     evaluation: Mapping[str, Any], gates: Gates, proof: str | None, comparison: Comparison | str

@@ -113,7 +113,10 @@ def record(
 
 def _result(registered: Registered) -> dict[str, Any]:
     tree = asdict(registered)
-    return tree | {"aliases": list(registered.aliases), "gates": [asdict(g) for g in registered.gates]}
+    return tree | {
+        "aliases": list(registered.aliases),
+        "gates": [asdict(g) | {"text": g.text} for g in registered.gates],
+    }
 
 
 def _open_parent(

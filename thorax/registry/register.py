@@ -100,13 +100,15 @@ def register(
             version, gates, run = known.version, known.gates, known.run_id
     with locked(settings), speaking(settings):
         heal(settings, connection)
-        champion = aliases(settings, connection).get(CHAMPION, "")
-        verdict = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": digest}
+        named = aliases(settings, connection)
+        champion = named.get(CHAMPION, "")
+        verdict: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": digest}
         if not champion and all(gate.passed for gate in gates):
             why = "the first model whose gates pass"
             decide(settings, connection, "promote", "", version, why, verdict)
             connection.set_registered_model_alias(settings.registry.name, CHALLENGER, version)
         elif version != champion:
+            verdict["superseded"] = named.get(CHALLENGER, "")
             decide(settings, connection, "challenge", champion, version, reason, verdict)
         given = tuple(sorted(alias for alias, number in aliases(settings, connection).items() if number == version))
     return Registered(settings.registry.name, version, given, gates, run)

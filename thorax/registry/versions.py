@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-STATE, REASON = "thorax.state", "thorax.reason"
+STATE, FORCED = "thorax.state", "thorax.forced"
 BUNDLE_DIGEST, BUNDLE_PATH = "thorax.bundle.digest", "thorax.bundle.path"
 GATE, LINEAGE, METRIC, FACT = "thorax.gate.", "thorax.lineage.", "thorax.metric.", "thorax.model."
 
@@ -56,6 +56,16 @@ class Version:
         return bool(self.gates) and all(gate.passed for gate in self.gates)
 
     @property
+    def forced(self) -> str:
+        """Why it was promoted although a gate did not pass; "" where it was not."""
+        return self.tags.get(FORCED, "")
+
+    @property
+    def servable(self) -> bool:
+        """Whether it may answer for patients: every gate passed, or a person took the responsibility with a reason."""
+        return self.passed or bool(self.forced)
+
+    @property
     def lineage(self) -> dict[str, str]:
         """Where the version comes from, by name."""
         return _below(self.tags, LINEAGE)
@@ -79,6 +89,7 @@ class Version:
             "aliases": list(self.aliases),
             "state": self.state,
             "passed": self.passed,
+            "forced": self.forced,
             "run_id": self.run_id,
             "bundle_digest": self.bundle_digest,
             "facts": self.facts,

@@ -11,18 +11,16 @@ import pytest
 
 from thorax.registry.evidence import Evidence, collect
 from thorax.registry.record import Candidate
-from thorax.registry.register import Registered, register
+from thorax.registry.register import Registered
 from thorax.settings import Settings, load
 
 
 @pytest.fixture(scope="session")
 def evaluation(sample_steps: dict[str, Path]) -> dict[str, Any]:
     """The sample's evaluation, with figures that pass every gate."""
-    tree = json.loads((sample_steps["evaluation_dir"] / "evaluation.json").read_text())
-    for figures in tree["metrics"].values():
-        figures["auroc"] = {"value": 0.9, "low": 0.85, "high": 0.95}
-        figures["ece"] = {"value": 0.04, "low": 0.02, "high": 0.06}
-    return tree
+    from registry_factory import passing
+
+    return passing(json.loads((sample_steps["evaluation_dir"] / "evaluation.json").read_text()))
 
 
 @pytest.fixture(scope="session")
@@ -66,19 +64,14 @@ def registered(
     settings: Settings, bundle: Path, evaluation: dict[str, Any], evidence: Evidence, tmp_path: Path
 ) -> Callable[..., Registered]:
     """A function that registers another version: the same network, described anew."""
+    from registry_factory import add
+
     count = 0
 
     def make(mean: float = 0.9) -> Registered:
         nonlocal count
         count += 1
-        place = tmp_path / f"version{count}" / "bundle"
-        shutil.copytree(bundle, place)
-        info = json.loads((place / "bundle.json").read_text()) | {"created": f"2026-01-{count:02d}"}
-        (place / "bundle.json").write_text(json.dumps(info))
-        tree = json.loads(json.dumps(evaluation))
-        tree["metrics"]["mean"]["auroc"]["value"] = mean
-        lineage = {"git_commit": "0" * 40, "params_digest": f"p{count}"}
-        return register(settings, place, tree, lineage, evidence=evidence, reason="test")
+        return add(settings, bundle, evaluation, evidence, tmp_path, count, mean)
 
     return make
 

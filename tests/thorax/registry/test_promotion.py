@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +12,9 @@ from thorax.registry import decisions, promotion
 from thorax.registry.decisions import history_of
 from thorax.registry.history import DONE, champions
 from thorax.registry.promotion import promote, reject, rollback
-from thorax.registry.register import Registered
 from thorax.registry.tracking import client
 from thorax.registry.versions import aliases, list_versions, resolve
 from thorax.settings import Settings
-
-Make = Callable[..., Registered]
 
 
 def champion(settings: Settings) -> str:
@@ -29,12 +25,12 @@ def states(settings: Settings) -> dict[str, str]:
     return {item.version: item.state for item in list_versions(settings)}
 
 
-def test_promotion_replaces_the_champion_and_says_so(settings: Settings, registered: Make) -> None:
-    registered(), registered()
-    found = promote(settings, "challenger", reason="better on every finding")
+def test_promotion_replaces_the_champion_and_says_so(with_registry: Settings) -> None:
+    settings = with_registry
+    found = promote(settings, "2", reason="better on every finding")
     assert (found.version, found.previous, found.changed) == ("2", "1", True)
-    assert aliases(settings) == {"champion": "2"}
-    assert states(settings) == {"1": "retired", "2": "champion"}
+    assert aliases(settings) == {"champion": "2", "challenger": "4"}
+    assert states(settings) == {"1": "retired", "2": "champion", "3": "registered", "4": "challenger"}
     last = history_of(settings).entries()[-1]
     assert (last.action, last.stage, last.source, last.target) == ("promote", DONE, "1", "2")
     assert last.reason == "better on every finding"
@@ -42,36 +38,35 @@ def test_promotion_replaces_the_champion_and_says_so(settings: Settings, registe
     assert not promote(settings, "2").changed
 
 
-def test_what_did_not_pass_is_refused_unless_forced_with_a_reason(settings: Settings, registered: Make) -> None:
-    registered(), registered(mean=0.3)
+def test_what_did_not_pass_is_refused_unless_forced_with_a_reason(with_registry: Settings) -> None:
+    settings = with_registry
     with pytest.raises(GateError, match="mean_auroc"):
-        promote(settings, "2")
+        promote(settings, "4")
     with pytest.raises(GateError, match="needs a reason"):
-        promote(settings, "2", force=True, reason=" ")
+        promote(settings, "4", force=True, reason=" ")
     assert champion(settings) == "1"
-    promote(settings, "2", force=True, reason="an emergency")
-    assert champion(settings) == "2"
+    promote(settings, "4", force=True, reason="an emergency")
+    assert champion(settings) == "4"
     assert history_of(settings).entries()[-1].evidence["forced"] == ["mean_auroc"]
+    version = resolve(settings)
+    assert (version.passed, version.forced, version.servable) == (False, "an emergency", True)
 
 
-def test_a_rejected_version_is_refused_and_the_champion_cannot_be_rejected(
-    settings: Settings, registered: Make
-) -> None:
-    registered(), registered()
+def test_a_rejected_version_is_refused_and_the_champion_cannot_be_rejected(with_registry: Settings) -> None:
+    settings = with_registry
     with pytest.raises(GateError, match="Roll back first"):
         reject(settings, "1", reason="old")
     with pytest.raises(GateError, match="needs a reason"):
-        reject(settings, "2", reason="")
-    reject(settings, "2", reason="looks at the ribs")
+        reject(settings, "4", reason="")
+    reject(settings, "challenger", reason="looks at the ribs")
     assert aliases(settings) == {"champion": "1"}
-    assert not reject(settings, "2", reason="again").changed
+    assert not reject(settings, "4", reason="again").changed
     with pytest.raises(GateError, match="was rejected"):
-        promote(settings, "2")
+        promote(settings, "4")
 
 
-def test_rollback_goes_back_step_by_step_and_not_in_circles(settings: Settings, registered: Make) -> None:
-    for _ in range(3):
-        registered()
+def test_rollback_goes_back_step_by_step_and_not_in_circles(with_registry: Settings) -> None:
+    settings = with_registry
     promote(settings, "2"), promote(settings, "3")
     assert rollback(settings, reason="worse in the clinic").version == "2"
     assert states(settings)["3"] == "withdrawn"
@@ -82,9 +77,8 @@ def test_rollback_goes_back_step_by_step_and_not_in_circles(settings: Settings, 
     assert champion(settings) == "3"
 
 
-def test_rollback_goes_only_to_what_was_champion_and_is_sound(settings: Settings, registered: Make) -> None:
-    for _ in range(4):
-        registered()
+def test_rollback_goes_only_to_what_was_champion_and_is_sound(with_registry: Settings) -> None:
+    settings = with_registry
     promote(settings, "2"), promote(settings, "3")
     with pytest.raises(RegistryError, match="Version 4 never was champion"):
         rollback(settings, to="4")
@@ -100,8 +94,8 @@ def test_rollback_goes_only_to_what_was_champion_and_is_sound(settings: Settings
     assert "2" in found.entry.evidence["skipped"]
 
 
-def test_a_version_without_its_bundle_is_not_promoted(settings: Settings, registered: Make) -> None:
-    registered(), registered()
+def test_a_version_without_its_bundle_is_not_promoted(with_registry: Settings) -> None:
+    settings = with_registry
     shutil.rmtree(settings.var / "mlartifacts")
     with pytest.raises(RegistryError, match="cannot be fetched"):
         promote(settings, "2")
@@ -110,11 +104,8 @@ def test_a_version_without_its_bundle_is_not_promoted(settings: Settings, regist
         promote(settings, "9")
 
 
-def test_a_champion_set_in_mlflow_itself_is_recorded_and_can_be_rolled_back(
-    settings: Settings, registered: Make
-) -> None:
-    for _ in range(3):
-        registered()
+def test_a_champion_set_in_mlflow_itself_is_recorded_and_can_be_rolled_back(with_registry: Settings) -> None:
+    settings = with_registry
     client(settings).set_registered_model_alias("thorax", "champion", "2")
     promote(settings, "3")
     actions = [(e.action, e.source, e.target) for e in history_of(settings).entries() if e.stage == DONE]
@@ -122,8 +113,8 @@ def test_a_champion_set_in_mlflow_itself_is_recorded_and_can_be_rolled_back(
     assert rollback(settings).version == "2"
 
 
-def test_a_history_cut_short_stops_every_decision(settings: Settings, registered: Make) -> None:
-    registered(), registered()
+def test_a_history_cut_short_stops_every_decision(with_registry: Settings) -> None:
+    settings = with_registry
     history = history_of(settings)
     lines = history.path.read_text().splitlines(keepends=True)
     history.path.write_text("".join(lines[:-2]))
@@ -162,10 +153,9 @@ class Mortal:
 @pytest.mark.slow
 @pytest.mark.parametrize("action", ["promote", "rollback", "reject"])
 def test_a_kill_at_any_point_is_healed_by_the_next_decision(
-    settings: Settings, registered: Make, action: str, monkeypatch: pytest.MonkeyPatch
+    with_registry: Settings, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(3):
-        registered()
+    settings = with_registry
     finished, lives = False, 0
     while not finished:
         reason = f"killed before change {lives}"
@@ -202,15 +192,14 @@ import sys
 from thorax.settings import load
 from thorax.registry.promotion import promote
 settings, rounds = load(sys.argv[1]), int(sys.argv[3])
-print(sum(promote(settings, sys.argv[2], reason="race").changed for _ in range(rounds)))
+print(sum(promote(settings, sys.argv[2], reason="race", force=True).changed for _ in range(rounds)))
 """
 
 
 @pytest.mark.slow
-def test_processes_that_promote_at_once_lose_nothing(settings: Settings, registered: Make) -> None:
+def test_processes_that_promote_at_once_lose_nothing(with_registry: Settings) -> None:
+    settings = with_registry
     processes, rounds = 4, 25
-    for _ in range(processes):
-        registered()
     start = [sys.executable, "-c", _WORKER, str(settings.home)]
     running = [
         subprocess.Popen([*start, str(number + 1), str(rounds)], stdout=subprocess.PIPE, text=True)

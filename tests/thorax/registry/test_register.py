@@ -189,14 +189,14 @@ def test_the_champion_is_compared_on_patients_that_it_never_saw(
     # Images that the champion has not answered are scored with it, where the store holds them.
     known = replace(evidence, images=evidence.images[:10], learnt=evidence.learnt[:0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thorax.registry.challenge.Evidence.load", lambda _: replace(known, patients=known.images))
+        patch.setattr("thorax.registry.challenge.evidence_of", lambda *_: replace(known, patients=known.images))
         assert "few test images" in against(evidence) or against(evidence).images == 10
         rescored = against(evidence, steps["store_dir"])
         assert rescored.images == 64
         assert rescored.mean.value == pytest.approx(0, abs=1e-6)
-        patch.setattr("thorax.registry.challenge.Evidence.load", lambda _: replace(known, learnt=evidence.patients))
+        patch.setattr("thorax.registry.challenge.evidence_of", lambda *_: replace(known, learnt=evidence.patients))
         assert "has learnt from every patient" in against(evidence)
-        patch.setattr("thorax.registry.challenge.Evidence.load", lambda _: replace(known, findings=("A", "B", "C")))
+        patch.setattr("thorax.registry.challenge.evidence_of", lambda *_: replace(known, findings=("A", "B", "C")))
         assert "answers for A, B, C" in against(evidence)
     shutil.rmtree(settings.var / "mlartifacts")
     assert "cannot be compared" in against(evidence)
