@@ -28,9 +28,11 @@ class Feedback(_Shape):
         extra="forbid",
         frozen=True,
         json_schema_extra={
-            "examples": [
-                {"request_id": "0f" * 16, "findings": {"Effusion": True, "Edema": False}, "role": "radiologist"}
-            ]
+            "example": {
+                "request_id": "0f" * 16,
+                "findings": {"Effusion": True, "Edema": False},
+                "role": "radiologist",
+            }
         },
     )
 

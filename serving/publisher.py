@@ -29,7 +29,7 @@ class Publisher:
         self._poll = runtime.poll_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="publisher", daemon=True)
-        self._digest: str | None = None
+        self._published: tuple[str, str] | None = None
         self.settled = False
         self.problem: ThoraxError | None = None
 
@@ -57,7 +57,8 @@ class Publisher:
         from thorax.registry import bundles, versions
 
         version = versions.resolve(self._settings, ALIAS)
-        if version.bundle_digest == self._digest and self.problem is None:
+        found = (version.version, version.bundle_digest)
+        if found == self._published and self.problem is None:
             return
         if not version.passed:
             raise GateError(
@@ -69,7 +70,7 @@ class Publisher:
         if read_pointer(self._path) != pointer:
             write_pointer(self._path, pointer)
             _log.info("Version %s is published", version.version)
-        self._digest = version.bundle_digest
+        self._published = found
 
     def _keep(self, error: ThoraxError) -> None:
         """Leave the bundle that was published last, and note why it may not be the newest."""

@@ -124,14 +124,13 @@ class Thorax:
                 raise InputError(f"The model does not assess {name}.", nearest(name, known))
         return names
 
-    @bentoml.api(route="/feedback")
+    @bentoml.api(route="/feedback", input_spec=Feedback)
     @answered
     def feedback(self, request_id: str, findings: dict[str, bool], role: Role = "other") -> FeedbackTaken:
         """Keep what a reader says of an earlier answer."""
-        given = Feedback(request_id=request_id, findings=findings, role=role)
-        named = dict(zip(resolve(list(given.findings)), given.findings.values(), strict=True))
-        self.log.write_feedback(given.request_id, named, given.role, now())
-        return FeedbackTaken(request_id=given.request_id, kept=len(named))
+        named = dict(zip(resolve(list(findings)), findings.values(), strict=True))
+        self.log.write_feedback(request_id, named, role, now())
+        return FeedbackTaken(request_id=request_id, kept=len(named))
 
     @routes.get("/model", response_model=ModelReport)
     def model(self) -> Response:
