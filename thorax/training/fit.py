@@ -95,7 +95,7 @@ def fit(task: Task) -> State:
             for batch, generator in _batches(task, indices, state):
                 set_rate(optimizer, schedule.rate(state.epoch * steps + state.step))
                 began = time.perf_counter()
-                loss, norm = _step(task, optimizer, batch, generator)
+                loss, norm = train_step(task, optimizer, batch, generator)
                 state.add(loss, norm, len(batch.indices), time.perf_counter() - began)
                 _tell(task, state, steps, loss, clock)
                 if stopped:
@@ -122,10 +122,17 @@ def _batches(task: Task, indices: np.ndarray, state: State) -> Iterator[tuple[Ba
         yield batch, seed_step(recipe.seed, state.epoch, state.step)
 
 
-def _step(
+def train_step(
     task: Task, optimizer: torch.optim.Optimizer, batch: Batch, generator: torch.Generator
 ) -> tuple[float, float]:
-    """One forward and backward pass and one update; returns the loss and the norm of the gradient before clipping."""
+    """Augment a batch, pass it forward and backward, and update the weights.
+
+    Returns:
+        The loss, and the norm of the gradient before clipping.
+
+    Raises:
+        TrainingError: the loss or the gradient is not finite, or memory is too small for the batch.
+    """
     recipe, runtime = task.recipe, task.runtime
     try:
         images = augment(to_float(batch.images, runtime.device), recipe.augment, generator)
