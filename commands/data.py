@@ -153,6 +153,8 @@ def ingest(source: Source = None, root: Root = None, out_: Out = None, set_: Set
 @app.command()
 def validate(source: Source = None, root: Root = None, out_: Out = None, set_: Set = None, json: Json = False) -> None:
     """Check a dataset as the pipeline's gate does; a critical failure gives exit code 3."""
+    from rich.markup import escape
+
     import thorax.validation as suite
     from thorax.datasets.ingest import ingest as read
     from thorax.manifest import read_manifest
@@ -164,29 +166,30 @@ def validate(source: Source = None, root: Root = None, out_: Out = None, set_: S
     with progress("Reading images", None) as advance:
         facts = read(data, settings.data_root, target / "manifest", advance=advance)
     assigned = splits.assign(read_manifest(target / "manifest" / "manifest.parquet"), data.classes, settings.split)
-    with err.status(f"Checking {facts['images']:,} images"):
+    with progress("Checking images", facts["images"]) as advance:
         result = suite.validate(
-            target / "manifest", settings.data_root, data, settings.validation, target, splits=assigned
+            target / "manifest",
+            settings.data_root,
+            data,
+            settings.validation,
+            target,
+            splits=assigned,
+            workers=settings.preprocess.workers,
+            advance=advance,
         )
     page = target / "report.html"
     if json:
-        print_json(
-            {
-                "success": result.success,
-                "critical": [str(failure) for failure in result.critical],
-                "warnings": [str(warning) for warning in result.warnings],
-                "images": facts["images"],
-                "page": str(page),
-                "failures": str(target / "failures.parquet"),
-            }
-        )
+        print_json({**result.as_json(), "page": str(page), "failures": str(target / "failures.parquet")})
     else:
-        for sign, items in (("[red]critical[/]", result.critical), ("[yellow]warning[/]", result.warnings)):
-            for item in items:
-                out.print(f"{sign} ", end="")
-                out.print(str(item), markup=False, soft_wrap=True)
+        for outcome in (*result.critical, *result.warnings):
+            colour = {"critical": "red", "warning": "yellow"}[outcome.severity]
+            out.print(f"[{colour}]{outcome.severity}[/] {escape(str(outcome))}", soft_wrap=True)
         verdict = "[green]passed[/]" if result.success else "[red]did not pass[/]"
-        out.print(f"{facts['images']:,} images {verdict}; the page to read: {page}", soft_wrap=True)
+        out.print(
+            f"{facts['images']:,} images {verdict}: {len(result.outcomes)} expectations, "
+            f"{len(result.critical)} critical failures, {len(result.warnings)} warnings. The page to read: {page}",
+            soft_wrap=True,
+        )
     if not result.success:
         raise typer.Exit(DataGateError.exit_code)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -49,8 +50,6 @@ def call(home: Path, monkeypatch):
 
 @pytest.fixture
 def repository(home: Path) -> Path:
-    from dvc.repo import Repo
-
     subprocess.run(("git", "init", "-q"), cwd=home, check=True)
     Repo.init(str(home)).close()
     return home
@@ -128,3 +127,22 @@ def test_add_says_which_adapter_fits_and_what_to_do_next(call, dataset, reposito
     assert "is versioned as" in text
     assert "git add data.dvc .gitignore" in text and "dvc push" in text
     assert "data.source: nih" in text
+
+
+@pytest.mark.slow
+def test_a_dataset_that_fails_critically_gives_exit_code_3_and_a_page(call, dataset):
+    rows = [TABLE.splitlines()[0]]
+    for number in range(1, 41):
+        image = f"{number:08d}_000.png"
+        rows.append(f"{image},{'Effusion' if number % 2 else 'Edema'},0,{number},57,M,PA")
+        pixels = np.random.default_rng(number).integers(0, 255, (48, 48), dtype=np.uint8)
+        Image.fromarray(pixels).save(dataset / "images" / image)
+    (dataset / "images" / "00000007_000.png").write_bytes(b"no image")
+    (dataset / "Data_Entry_2017.csv").write_text("\n".join(rows) + "\n")
+    result = CliRunner().invoke(app, ["validate", "--source", "nih", "--root", str(dataset), "--json"])
+    assert result.exit_code == 3, result.output
+    facts = json.loads(result.stdout)
+    assert facts["success"] is False
+    assert facts["critical"]
+    assert Path(facts["page"]).is_file()
+    assert Path(facts["failures"]).is_file()

@@ -214,6 +214,8 @@ def _repository(folder: Path) -> "Repo":
     """Open the DVC repository that holds a folder; on a terminal it draws its own progress."""
     from dvc.repo import Repo
 
+    # Importing DVC sends its remarks to standard output, where machines read our JSON.
+    logging.getLogger("dvc").setLevel(logging.WARNING)
     return Repo(Repo.find_root(str(folder)))
 
 
