@@ -164,7 +164,7 @@ def sample_anatomy(subject: Subject) -> Anatomy:
     share = float(np.clip(0.27 + 0.03 * normal[7], 0.2, 0.34))
     return Anatomy(
         subject=subject,
-        zoom=float(np.clip(1.0 + 0.065 * normal[8] - 0.06 * child, 0.85, 1.14)),
+        zoom=float(np.clip(1.03 + 0.065 * normal[8] - 0.06 * child, 0.85, 1.14)),
         centre=0.5 + 0.018 * float(normal[9]),
         top=float(np.clip(0.012 + 0.03 * normal[10] + (0.015 if ap else 0), -0.05, 0.07)),
         tilt=float(np.clip(1.1 * normal[11] * (1.8 if ap else 1.0), -5, 5)),

@@ -11,7 +11,7 @@ from thorax.datasets.phantom.anatomy import Anatomy
 from thorax.datasets.phantom.grid import Grid, step, stream
 
 #: Attenuation of cortex beyond that of soft tissue, per unit of length, at about 120 kV.
-_CORTEX = 24.0
+_CORTEX = 27.0
 _GOLDEN = 0.6180339887
 
 

@@ -131,7 +131,10 @@ def breasts(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     woman = anatomy.subject.sex == "F" and anatomy.subject.age > 12
     for side, sign in enumerate((-1, 1)):
         if woman:
-            at = (sign * (0.235 + 0.01 * draw[0]), 0.66 + 0.03 * draw[1] + 0.005 * sign * draw[2])
+            at = (
+                sign * (0.235 + 0.01 * draw[0]),
+                float(anatomy.angle.mean()) - 0.085 + 0.03 * draw[1] + 0.005 * sign * draw[2],
+            )
             across = (grid.u - at[0]) / np.float32(0.175 + 0.01 * draw[3])
             along = (grid.v - at[1]) / np.where(grid.v > at[1], np.float32(0.15), np.float32(0.32))
             full = 0.06 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))

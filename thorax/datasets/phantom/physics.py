@@ -67,8 +67,8 @@ def develop(reading: np.ndarray, body: np.ndarray, anatomy: Anatomy) -> np.ndarr
     if subject.scanner == "film":
         share = share - np.float32(0.25 * np.log(subject.exposure))
     draw = rng.standard_normal(3)
-    slope = 2.45 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.08 * draw[0], 0.8, 1.25))
-    centre = 0.12 + 0.04 * float(draw[1])
+    slope = 2.2 * (1 + 0.35 * (profile.toe - 0.5)) * float(np.clip(1 + 0.13 * draw[0], 0.7, 1.35))
+    centre = 0.19 + 0.10 * float(np.clip(draw[1], -2, 2))
     # Open beam is shown nearly black, wherever the window puts it.
     open_beam = float(np.percentile(share[::coarse, ::coarse], 1)) - centre
     floor = np.float32(0.85 / (1 + np.exp(-slope * open_beam)) if open_beam < -0.6 else 0.07)

@@ -7,7 +7,7 @@ from thorax.datasets.phantom.grid import Grid, stream
 
 _GENERATIONS = 6
 #: Attenuation of blood beyond that of the air it displaces, per unit of length.
-_BLOOD = 13.0
+_BLOOD = 15.0
 
 
 #: Angle in degrees, length and radius of the first vessels: to the upper lobe, the interlobar, a vein from below.

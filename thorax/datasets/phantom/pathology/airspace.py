@@ -84,7 +84,7 @@ def pneumonia(scene: Scene, severity: float, rng: np.random.Generator) -> np.nda
     33:282.
     """
     side, grid, anatomy = side_of(scene.anatomy, "Pneumonia"), scene.grid, scene.anatomy
-    at = place(anatomy, side, rng.uniform(0.3, 0.65), rng.uniform(0.5, 0.9))
+    at = place(anatomy, side, rng.uniform(0.3, 0.65), rng.uniform(0.62, 0.95))
     radii = (rng.uniform(0.09, 0.125), rng.uniform(0.11, 0.15))
     clumps = fractal(rng, grid.size, 10, 128, 0.6)
     air = np.ones_like(scene.lung)
@@ -107,7 +107,7 @@ def infiltration(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     "reticular pattern".
     """
     side, grid, anatomy = side_of(scene.anatomy, "Infiltration"), scene.grid, scene.anatomy
-    at = place(anatomy, side, rng.uniform(0.25, 0.6), rng.uniform(0.4, 0.88))
+    at = place(anatomy, side, rng.uniform(0.25, 0.6), rng.uniform(0.5, 0.95))
     radii = (rng.uniform(0.09, 0.125), rng.uniform(0.11, 0.15))
     rho = lobulated(grid, at, radii, rng, 0.15)
     strands = np.exp(-((fractal(rng, grid.size, 20, 128, 0.6) / 0.4) ** 2))

@@ -14,7 +14,9 @@ def enlarge_heart(anatomy: Anatomy, severity: float) -> None:
     ratio = 0.512 + 0.165 * severity
     width = ratio * anatomy.thorax_width
     share = float(
-        np.clip(anatomy.heart_right / (anatomy.heart_right + anatomy.heart_left) + 0.015 * rng.normal(), 0.2, 0.33)
+        np.clip(
+            anatomy.heart_right / (anatomy.heart_right + anatomy.heart_left) + 0.045 + 0.015 * rng.normal(), 0.24, 0.38
+        )
     )
     anatomy.heart_right, anatomy.heart_left = width * share, width * (1 - share)
 

@@ -36,8 +36,8 @@ def nodule(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarra
     Source: Hansell et al. 2008, Radiology 246:697 (Fleischner glossary), "nodule".
     """
     side = side_of(scene.anatomy, "Nodule")
-    at = _aerated(scene, side, rng, (0.12, 0.82), (0.22, 0.95))
-    radius = rng.uniform(0.025, 0.034) * (0.85 + 0.25 * severity)
+    at = _aerated(scene, side, rng, (0.12, 0.85), (0.35, 0.98))
+    radius = rng.uniform(0.029, 0.04) * (0.85 + 0.25 * severity)
     return _growth(scene, at, radius, 0.25 + 1.75 * severity, rng, 0.08, 0.3 * float(rng.random() < 0.3))
 
 
@@ -49,7 +49,7 @@ def mass(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
     side = side_of(scene.anatomy, "Mass")
     at = _aerated(scene, side, rng, (0.1, 0.75), (0.18, 0.9))
     radius = rng.uniform(0.048, 0.078) * (0.85 + 0.25 * severity)
-    return _growth(scene, at, radius, 0.15 + 1.15 * severity, rng, 0.14, 0.8 * float(rng.random() < 0.5))
+    return _growth(scene, at, radius, 0.2 + 1.5 * severity, rng, 0.14, 0.8 * float(rng.random() < 0.5))
 
 
 def hernia(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:

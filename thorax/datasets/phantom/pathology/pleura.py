@@ -35,10 +35,10 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     columns, distance, v, _, outer = _hemithorax(scene, side)
     angle, dome = anatomy.angle[side], anatomy.dome[side]
     # The level in the middle of the lung, and how far the meniscus climbs at the wall beyond it.
-    level = angle + 0.01 - (0.03 + 0.21 * severity**1.3) * rng.uniform(0.9, 1.1)
-    climb = 0.055 + 0.10 * severity
+    level = angle + 0.01 - (0.02 + 0.21 * severity**1.2) * rng.uniform(0.9, 1.1)
+    climb = 0.075 + 0.15 * severity
     gap = np.clip(outer - distance, 0, None)
-    top = np.minimum(level, angle) - climb * np.exp(-gap / np.float32(0.05)) - 0.12 * climb * np.exp(-distance / 0.06)
+    top = np.minimum(level, angle) - climb * np.exp(-gap / np.float32(0.085)) - 0.12 * climb * np.exp(-distance / 0.06)
     soft = 0.022 + 0.045 * np.exp(-gap / np.float32(0.03))
     share = step((v - top) / soft.astype(np.float32))
     share = share * np.float32(0.75 + 0.25 * severity)
@@ -51,8 +51,7 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     where = np.zeros_like(scene.field)
     where[:, columns] = (share > 0.3) & (v > top) & (gap > 0)
     cavity = scene.field | (scene.lung > 0.02)
-    cavity = cavity & ~(scene.heart & (scene.lung < 0.05))
-    return where & cavity
+    return where & cavity & ~scene.heart & (scene.grid.v < dome + 0.055)
 
 
 def shift_for_pneumothorax(anatomy: Anatomy, severity: float) -> None:
@@ -70,7 +69,7 @@ def pneumothorax(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     columns, distance, v, _, _ = _hemithorax(scene, side)
     hilum = anatomy.hila[side][1]
     size = (0.06 + 0.30 * severity) * rng.uniform(0.9, 1.1)
-    reach = hilum - 0.07 + 0.36 * severity * (0.5 + 0.5 * severity) * rng.uniform(0.8, 1.2)
+    reach = hilum - 0.12 + 0.36 * severity * (0.5 + 0.5 * severity) * rng.uniform(0.8, 1.2)
     taper = 1 - step((v - (reach - 0.16)) / 0.22)
     # The collapsed lung is the lung drawn together towards its hilum, more above than below.
     narrow = 1 - size * taper
@@ -89,7 +88,7 @@ def pneumothorax(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     line = np.exp(-((beyond / np.float32(width)) ** 2)) * taper * (depth > 0)[:, None]
     scene.added[:, columns] += np.float32(0.10 + 0.16 * severity) * line * lung
     where = np.zeros_like(scene.field)
-    where[:, columns] = (out > 0.5) & (beyond < 0.5) & (taper > 0.15)
+    where[:, columns] = (out > 0.5) & (taper > 0.2) & (distance > 0.4 * anatomy.width[side])
     return where & scene.field
 
 
