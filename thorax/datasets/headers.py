@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -75,7 +76,7 @@ def _header(root: Path, path: str) -> tuple[int, int, str, bool]:
     return width, height, digest, True
 
 
-def _size(stream, file: Path) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+def _size(stream: BinaryIO, file: Path) -> tuple[int, int]:
     """Width and height in px; (0, 0) where no reader understands the header."""
     stream.seek(128)
     dicom = stream.read(4) == b"DICM" or file.suffix.lower() in (".dcm", ".dicom")

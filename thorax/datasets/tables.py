@@ -24,6 +24,7 @@ from thorax.errors import InputError, nearest
 
 _SEPARATORS = (",", ";", "\t", "|")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_MAX_BLOCK = 2**31 - 1
 #: Words that stand for "no value" in published tables.
 BLANK = frozenset({"", "nan", "na", "n/a", "none", "null", "?"})
 
@@ -200,10 +201,12 @@ def _parse(body: str, header: list[str], separator: str, path: Path, text: str) 
             bad.append(row)
         return "skip"
 
+    # One block: a quoted value with line breaks may not cross a border.
+    block = min(max(4 * len(body), 1024), _MAX_BLOCK)
     try:
         table = pacsv.read_csv(
             pa.BufferReader(body.encode()),
-            read_options=pacsv.ReadOptions(column_names=header, use_threads=False, block_size=max(len(body) * 4, 1024)),
+            read_options=pacsv.ReadOptions(column_names=header, use_threads=False, block_size=block),
             parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=note),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
