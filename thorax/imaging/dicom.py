@@ -12,6 +12,7 @@ import numpy as np
 
 from thorax.errors import ImageError
 from thorax.imaging import checks, codestream, intensity
+from thorax.imaging.preparation import thumbnail
 from thorax.imaging.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def read(data: bytes, max_pixels: int) -> Radiograph:
     _require_pixels(dataset, max_pixels)
     pixels = upright(render(dataset), dataset)
     height, width = pixels.shape
+    small = thumbnail(pixels)
     return Radiograph(
         pixels=pixels,
         width=width,
@@ -64,7 +66,8 @@ def read(data: bytes, max_pixels: int) -> Radiograph:
         age=_age(dataset),
         sex={"F": "F", "M": "M"}.get(_text(dataset, "PatientSex")),
         pixel_spacing=_spacing(dataset),
-        checks=checks.inspect(pixels, 0.0),
+        thumbnail=small,
+        checks=checks.inspect(pixels, small),
     )
 
 

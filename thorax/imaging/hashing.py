@@ -3,9 +3,11 @@
 import cv2
 import numpy as np
 
+from thorax.imaging.preparation import thumbnail
+
 #: Bits of a hash. With the customary 64, chest radiographs of different patients collide: they all look alike.
 BITS = 256
-_SIDE, _LOW = 64, 16
+_LOW = 16
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:
@@ -15,11 +17,10 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
     way the picture is shrunk, on OpenCV because it runs on every image.
 
     Args:
-        pixels: shape (H, W), floats in [0, 1].
+        pixels: shape (H, W), floats in [0, 1]; a thumbnail will do.
 
     Returns:
         32 bytes; the Hamming distance of two of them says how unlike the pictures are.
     """
-    small = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:_LOW, :_LOW]
+    low = cv2.dct(thumbnail(pixels))[:_LOW, :_LOW]
     return np.packbits(low > np.median(low)).tobytes()

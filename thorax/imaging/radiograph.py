@@ -22,6 +22,7 @@ class Radiograph:
         age: years, or None.
         sex: "F", "M", or None.
         pixel_spacing: (row, column) distance of pixel centres in mm, or None.
+        thumbnail: float32 of shape (64, 64), the whole picture squashed: what checks and the perceptual hash look at.
         checks: what looks wrong with the picture: name of the check → one sentence. Empty where nothing does.
     """
 
@@ -34,4 +35,5 @@ class Radiograph:
     age: float | None = None
     sex: str | None = None
     pixel_spacing: tuple[float, float] | None = None
+    thumbnail: np.ndarray | None = None
     checks: dict[str, str] = field(default_factory=dict)

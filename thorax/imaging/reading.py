@@ -4,6 +4,7 @@ from pathlib import Path
 
 from thorax.errors import ImageError
 from thorax.imaging import checks, dicom, raster
+from thorax.imaging.preparation import thumbnail
 from thorax.imaging.radiograph import Kind, Radiograph
 
 MAX_PIXELS = 50_000_000
@@ -70,7 +71,9 @@ def read_image_bytes(data: bytes, *, name: str = "The image", max_pixels: int = 
     except ImageError as error:
         raise ImageError(f"{name}: {error.message}", error.mend) from error
     height, width = pixels.shape
-    return Radiograph(pixels, width, height, bits, kind, checks=checks.inspect(pixels, colour))
+    small = thumbnail(pixels)
+    found = checks.inspect(pixels, small, colour)
+    return Radiograph(pixels, width, height, bits, kind, thumbnail=small, checks=found)
 
 
 def sniff(data: bytes) -> Kind:

@@ -75,7 +75,7 @@ def scan_one(root: Path, path: str, recipe: Recipe) -> Scanned:
         result.reason = error.message
         return result
     result.width, result.height, result.bits, result.checks = image.width, image.height, image.bits, image.checks
-    result.phash = perceptual_hash(image.pixels)
+    result.phash = perceptual_hash(image.pixels if image.thumbnail is None else image.thumbnail)
     if recipe.size:
         result.pixels = to_network_input(image.pixels, recipe.size, recipe.resize, recipe.clahe)
     return result

@@ -27,7 +27,9 @@ def test_any_reduction_agrees_with_pillows_box_filter(chest: np.ndarray) -> None
     assert np.abs(to_network_input(pixels, 96) - pillow).mean() < 3
     big = np.asarray(Image.fromarray(pixels).resize((1000, 1100), Image.Resampling.BICUBIC)).clip(0, 1)
     pillow = np.asarray(Image.fromarray(big).resize((96, 96), Image.Resampling.BOX)) * 255
-    assert np.abs(to_network_input(big, 96) - pillow).max() < 8
+    difference = np.abs(to_network_input(big, 96) - pillow)
+    assert difference.mean() < 1
+    assert difference.max() < 16, "where a sharp edge meets a halving"
 
 
 def test_a_fine_pattern_is_averaged_and_not_aliased() -> None:
