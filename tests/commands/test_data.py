@@ -74,6 +74,7 @@ def test_ingest_tells_a_machine_the_same(call, dataset):
     }
 
 
+@pytest.mark.slow
 def test_show_writes_one_page(call, dataset, tmp_path):
     page = tmp_path / "page.html"
     facts = json.loads(call("show", "--source", "nih", "--root", dataset, "--out", page, "--json"))

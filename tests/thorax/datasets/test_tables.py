@@ -20,7 +20,7 @@ TABLES = st.integers(2, 4).flatmap(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=TABLES,
     separator=st.sampled_from(",;\t|"),
