@@ -14,10 +14,16 @@ class _Shape(BaseModel):
 
 
 class Explanation(_Shape):
-    """An answer with its heatmaps: `overlays` holds a PNG in base64 a finding, drawn over the image."""
+    """An answer with its heatmaps.
+
+    `image` is the radiograph as it was read, and `overlays` holds a picture a finding: the heat drawn over the image
+    with its scale, or, as a `layer`, the heat alone. All are PNG in base64.
+    """
 
     prediction: Prediction
     method: str
+    draw: Literal["overlay", "layer"]
+    image: str
     overlays: dict[str, str]
 
 

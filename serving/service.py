@@ -11,7 +11,7 @@ import base64
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import bentoml
 from fastapi import FastAPI
@@ -28,6 +28,10 @@ from thorax.findings import resolve
 from thorax.prediction import Prediction, now
 
 routes = FastAPI(title="Thorax", docs_url=None, redoc_url=None, openapi_url=None)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
 
 
 def answered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,19 +106,22 @@ class Thorax:
         sex: str | None = None,
         view: str | None = None,
         findings: str | None = None,
-        method: str = "cam",
+        method: Literal["cam"] = "cam",
+        draw: Literal["overlay", "layer"] = "overlay",
     ) -> Explanation:
         """Answer for one radiograph, with a heatmap a finding drawn over it."""
-        from thorax.bundle.drawing import draw
+        from thorax.bundle import drawing
 
+        picture = drawing.draw if draw == "overlay" else drawing.layer
         wanted = self._wanted(findings)
         prediction, (bundle, radiograph) = self._score(file, age, sex, view)
         with self.instruments.stage("explain"):
             overlays = {
-                finding: base64.b64encode(draw(bundle, radiograph, prediction, finding)).decode()
+                finding: _base64(picture(bundle, radiograph, prediction, finding))
                 for finding in wanted or bundle.findings
             }
-        return Explanation(prediction=prediction, method=method, overlays=overlays)
+            image = _base64(drawing.plain(radiograph))
+        return Explanation(prediction=prediction, method=method, draw=draw, image=image, overlays=overlays)
 
     def _wanted(self, findings: str | None) -> tuple[str, ...]:
         known = self.holder.get().findings

@@ -98,6 +98,9 @@ class ExplainForm(ImageForm):
         str | None, Field(default=None, description="Names, separated by commas; all findings where it is not given.")
     ]
     method: Annotated[Literal["cam"], Field(default="cam", description="Class activation map in closed form.")]
+    draw: Annotated[
+        Literal["overlay", "layer"], Field(default="overlay", description="Heat over the image, or the heat alone.")
+    ]
 
     @classmethod
     def parse(cls, name: str, text: str) -> Any:
@@ -106,6 +109,8 @@ class ExplainForm(ImageForm):
             return text or None
         if name == "method":
             return one_of(name, text or "cam", ("CAM",)).lower()
+        if name == "draw":
+            return one_of(name, text or "overlay", ("OVERLAY", "LAYER")).lower()
         return super().parse(name, text)
 
 

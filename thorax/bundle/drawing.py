@@ -9,7 +9,7 @@ from PIL import Image
 
 from thorax.bundle.answers import map_on_image
 from thorax.errors import InputError
-from thorax.explain import overlay
+from thorax.explain import heat, overlay, upsample
 
 if TYPE_CHECKING:
     from thorax.bundle.loading import Bundle
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: px of the longer side of an overlay: a heatmap of a few cells a side says no more at a higher resolution.
 SIDE = 512
+_LAYER = 256
 
 
 def draw(
@@ -37,25 +38,48 @@ def draw(
         prediction: its answer, with maps.
         finding: whose heat to draw.
         side: px of the picture's longer side; small images are enlarged to half of it.
-        strength: opacity of the hottest point, in [0, 1]; with 0 there is no heat and no box.
+        strength: opacity of the hottest point, in [0, 1].
         colour_bar: whether to add the scale.
 
     Raises:
         InputError: the answer has no maps, or the model does not know the finding.
     """
-    if prediction.maps is None or finding not in bundle.findings:
-        raise InputError(f"There is no heatmap of {finding}.")
-    map_ = prediction.maps[bundle.findings.index(finding)]
-    spot = bundle.spot(radiograph.width, radiograph.height)
+    map_ = _map(bundle, radiograph, prediction, finding)
     box = prediction.of(finding).box
     picture = overlay(
         fit(radiograph.pixels, side),
-        map_on_image(map_, bundle.info.size, spot) if strength else None,
-        (box.x, box.y, box.w, box.h) if box and strength else None,
+        map_,
+        (box.x, box.y, box.w, box.h) if box else None,
         strength=strength,
         colour_bar=colour_bar,
     )
     return png(picture)
+
+
+def layer(bundle: "Bundle", radiograph: "Radiograph", prediction: "Prediction", finding: str) -> bytes:
+    """Return a PNG of one finding's heat alone, transparent where there is none, to be laid over the radiograph.
+
+    Raises:
+        InputError: the answer has no maps, or the model does not know the finding.
+    """
+    map_ = _map(bundle, radiograph, prediction, finding)
+    height, width = (max(1, round(side * _LAYER / max(radiograph.pixels.shape))) for side in radiograph.pixels.shape)
+    warm = np.clip(upsample(heat(map_), (height, width)), 0.0, 1.0)
+    colour = cv2.applyColorMap((warm * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    opacity = (np.sqrt(warm) * 255).astype(np.uint8)
+    return png(Image.fromarray(np.dstack([colour, opacity])))
+
+
+def plain(radiograph: "Radiograph", side: int = SIDE) -> bytes:
+    """Return a PNG of the radiograph as it was read, 8 bit, at most `side` px."""
+    return png(Image.fromarray(fit(radiograph.pixels, side)))
+
+
+def _map(bundle: "Bundle", radiograph: "Radiograph", prediction: "Prediction", finding: str) -> np.ndarray:
+    if prediction.maps is None or finding not in bundle.findings:
+        raise InputError(f"There is no heatmap of {finding}.")
+    spot = bundle.spot(radiograph.width, radiograph.height)
+    return map_on_image(prediction.maps[bundle.findings.index(finding)], bundle.info.size, spot)
 
 
 def fit(pixels: np.ndarray, side: int) -> np.ndarray:

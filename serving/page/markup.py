@@ -1,0 +1,156 @@
+"""The HTML of an answer: plain functions of what the service said, with nothing of Gradio in them."""
+
+from html import escape
+
+from serving.contract import Explanation
+from thorax.prediction import FindingAnswer, ImageReport, Prediction, label, percent
+
+_WORDS = {"present": ("✔", "Present"), "absent": ("–", "Absent"), "uncertain": ("?", "Uncertain")}
+WAITING = """<div class="tx-waiting"><p><strong>No radiograph yet.</strong></p>
+<p>Drop or choose a frontal chest radiograph, or pick a phantom from the examples.</p></div>"""
+
+
+def result(answer: Explanation) -> str:
+    """Return the whole answer: verdict, picture with its layers, table, summary, and facts about the image."""
+    prediction = answer.prediction
+    chosen = first_shown(prediction)
+    return (
+        f'<div class="tx-result">{verdict(prediction)}<div class="tx-columns">'
+        f'<div class="tx-left">{viewer(answer, chosen)}</div>'
+        f'<div class="tx-right">{table(prediction, chosen)}{summary(prediction)}</div></div>'
+        f"{facts(prediction)}</div>"
+    )
+
+
+def first_shown(prediction: Prediction) -> str:
+    """Return the finding whose heat is shown at first: the most probable one, or none where the image is strange."""
+    if prediction.novelty.out:
+        return ""
+    return max(prediction.findings, key=lambda one: one.probability).finding
+
+
+def verdict(prediction: Prediction) -> str:
+    """Return the line that comes first: whether a reader is called for, and why."""
+    if prediction.novelty.out:
+        kind, sign, head = "strange", "×", "Not a chest radiograph that this model knows"
+    elif prediction.refer:
+        kind, sign, head = "refer", "!", "Refer to a reader"
+    else:
+        kind, sign, head = "clear", "i", "No special reason to refer"
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in prediction.refer_reasons)
+    text = f"<ul>{reasons}</ul>" if reasons else "<p>As with every answer, a physician decides.</p>"
+    return (
+        f'<div class="tx-verdict tx-{kind}" role="status"><span class="tx-sign" aria-hidden="true">{sign}</span>'
+        f"<div><h2>{head}</h2>{text}</div></div>"
+    )
+
+
+def viewer(answer: Explanation, chosen: str) -> str:
+    """Return the picture: the radiograph, a layer of heat and a box a finding, and the controls below it."""
+    layers = []
+    for finding in answer.prediction.findings:
+        shown = "" if finding.finding == chosen else " hidden"
+        name = escape(finding.finding, quote=True)
+        layers.append(
+            f'<img class="tx-layer" data-finding="{name}"{shown} alt="" '
+            f'src="data:image/png;base64,{answer.overlays[finding.finding]}">'
+        )
+        if finding.box is not None:
+            box = finding.box
+            place = f"left:{box.x:.2%};top:{box.y:.2%};width:{box.w:.2%};height:{box.h:.2%}"
+            layers.append(f'<div class="tx-box" data-finding="{name}"{shown} style="{place}"></div>')
+    image = answer.prediction.image
+    return (
+        f'<div class="tx-picture" style="aspect-ratio:{image.width}/{image.height}">'
+        f'<img class="tx-base" alt="The radiograph" src="data:image/png;base64,{answer.image}">{"".join(layers)}</div>'
+        '<div class="tx-controls"><label>Heat <input type="range" class="tx-opacity" min="0" max="100" value="60" '
+        'aria-label="Opacity of the heat, in percent"></label>'
+        '<span class="tx-scale" aria-hidden="true"><i></i>cool → warm</span>'
+        '<label><input type="checkbox" class="tx-boxes" checked> Box</label></div>'
+        '<p class="tx-note">Warm colours show what raised the finding\'s score most. Each finding is scaled to its own '
+        "peak, absent ones too; heat does not outline disease.</p>"
+    )
+
+
+def table(prediction: Prediction, chosen: str) -> str:
+    """Return the table of findings, most probable first; each row can show its heat on the picture."""
+    rows = "".join(row(one, chosen) for one in sorted(prediction.findings, key=lambda one: -one.probability))
+    nothing = "" if chosen else " checked"
+    strange = '<p class="tx-plain">Do not rely on this table: the image is unlike those the model knows.</p>'
+    return (
+        f"{strange if prediction.novelty.out else ''}"
+        '<table class="tx-table"><caption>Calibrated probabilities. The mark on each bar is the operating point: '
+        "the probability from which on the finding is called present.</caption>"
+        '<thead><tr><th scope="col">Show</th><th scope="col">Finding</th><th scope="col">Probability</th>'
+        '<th scope="col">Answer</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+        '<p class="tx-none"><label><input type="radio" name="tx-finding" value="" class="tx-show"'
+        f"{nothing}> Show the radiograph alone</label></p>"
+    )
+
+
+def row(answer: FindingAnswer, chosen: str) -> str:
+    """Return one finding's row."""
+    name = escape(label(answer.finding)).capitalize()
+    value = escape(answer.finding, quote=True)
+    sign, word = _WORDS[answer.conformal]
+    checked = " checked" if answer.finding == chosen else ""
+    reached = "reaches" if answer.decision else "is below"
+    return (
+        f'<tr class="{"tx-on" if answer.decision else ""}">'
+        f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '
+        f'aria-label="Show where the model looked for {name.lower()}"></td>'
+        f'<th scope="row">{name}</th>'
+        f'<td><span class="tx-figure">{escape(percent(answer.probability))}</span>'
+        f'<span class="tx-bar" title="{reached} the operating point of {escape(percent(answer.threshold))}">'
+        f'<i style="width:{answer.probability:.1%}"></i><b style="left:{answer.threshold:.1%}"></b></span>'
+        f'<span class="tx-sr"> {reached} the operating point of {escape(percent(answer.threshold))}</span></td>'
+        f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span> {word}</span>'
+        f"<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
+    )
+
+
+def uncertainty_word(value: float) -> str:
+    """Return an entropy of 0 to 1 as a word."""
+    return "low" if value < 0.5 else "medium" if value < 0.8 else "high"
+
+
+def summary(prediction: Prediction) -> str:
+    """Return the paragraph in plain words."""
+    return f'<h3>In words</h3><p class="tx-summary">{escape(prediction.summary)}</p>'
+
+
+def facts(prediction: Prediction) -> str:
+    """Return what is known of the image and of the model, in small print."""
+    model, image = prediction.model, prediction.image
+    checks = [f"⚠ {escape(text)}" for text in image.checks.values()] or ["Nothing looks wrong with the picture."]
+    novelty = prediction.novelty
+    strange = "unlike the known" if novelty.out else "like the known"
+    rows = {
+        "Image": escape(about(image)),
+        "Checks": " ".join(checks),
+        "Likeness": f"{strange} (score {novelty.score:.2f}, cut-off {novelty.cutoff:.2f})",
+        "Model": escape(
+            f"{model.name} version {model.version}, {model.architecture}"
+            + (", trained on synthetic phantoms" if model.synthetic else "")
+        ),
+        "Request": f"<code>{prediction.request_id}</code>, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
+    }
+    return '<dl class="tx-facts">' + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in rows.items()) + "</dl>"
+
+
+def about(image: ImageReport) -> str:
+    """Return the image's format and what was said of the patient, in one line."""
+    parts = [f"{image.kind}, {image.width} × {image.height} px, {image.bits} bit"]
+    parts += [f"view {image.view}"] if image.view else []
+    parts += [f"age {image.age:.0f}"] if image.age is not None else []
+    parts += [f"sex {image.sex}"] if image.sex else []
+    return ", ".join(parts)
+
+
+def refused(message: str, mend: str) -> str:
+    """Return what is shown in place of an answer."""
+    return (
+        '<div class="tx-verdict tx-strange" role="alert"><span class="tx-sign" aria-hidden="true">×</span>'
+        f"<div><h2>No answer</h2><p>{escape(message)}</p><p>{escape(mend)}</p></div></div>"
+    )
