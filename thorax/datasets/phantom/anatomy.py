@@ -8,8 +8,9 @@ half an interspace above the left, a heart less than half as wide as the thorax 
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.interpolate import PchipInterpolator
 
+from thorax.datasets.phantom.curves import around
 from thorax.datasets.phantom.grid import stream
 from thorax.datasets.phantom.subject import Subject
 
@@ -134,8 +135,7 @@ class Anatomy:
             [(-0.01, -0.035), (0.03, -0.03), (0.07, -0.025), (0.08, -0.015), (0.04, -0.005)]
         )
         points[:, 0] *= np.where(points[:, 0] < 0, self.heart_right, self.heart_left)
-        closed = np.vstack([points, points[:1]])
-        curve = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")(np.linspace(0, len(points), 400))
+        curve = around(points, 400)
         left, right = curve[:, 0].min(), curve[:, 0].max()
         width = self.heart_right + self.heart_left
         curve[:, 0] = (curve[:, 0] - left) * width / (right - left) - self.heart_right

@@ -5,9 +5,9 @@ and the bright line at the lateral chest wall where ribs run along the beam, wit
 """
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from thorax.datasets.phantom.anatomy import Anatomy
+from thorax.datasets.phantom.curves import through
 from thorax.datasets.phantom.grid import Grid, step, stream
 
 #: Attenuation of cortex beyond that of soft tissue, per unit of length, at about 120 kV.
@@ -102,11 +102,10 @@ def long_bone(grid: Grid, knots: np.ndarray, radius: np.ndarray, cortex: float) 
         radius: (n, k) radius at each.
         cortex: thickness of the wall.
     """
-    at = np.linspace(0, 1, knots.shape[1])
     longest = float(np.hypot(*np.moveaxis(np.diff(knots, axis=1), 2, 0)).max())
-    fine = np.linspace(0, 1, max(int(1.1 * longest * (len(at) - 1) / grid.px), 30))
-    path = PchipInterpolator(at, knots, axis=1)(fine)
-    thick = PchipInterpolator(at, radius, axis=1)(fine)
+    count = max(int(1.1 * longest * (knots.shape[1] - 1) / grid.px), 30)
+    path = through(knots, count)
+    thick = through(radius[..., None], count)[..., 0]
     centre = np.concatenate([path, np.zeros((*path.shape[:2], 1))], axis=2)
     facing = np.zeros_like(centre)
     facing[..., 2] = 1

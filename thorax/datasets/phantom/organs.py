@@ -6,6 +6,9 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from thorax.datasets.phantom.anatomy import Anatomy
 from thorax.datasets.phantom.grid import Grid, fractal, step, stream
 
+#: Depth of the trunk at each height, relative.
+_DEPTH = PchipInterpolator([-0.3, 0.0, 0.1, 0.2, 0.35, 0.6, 0.8, 1.4], [0.5, 0.55, 0.6, 0.76, 0.93, 1.02, 1.1, 1.12])
+
 
 def _rounded(rho: np.ndarray, power: float, root: float) -> np.ndarray:
     """Return the profile of a rounded body: 1 in the middle, 0 at rho = 1."""
@@ -36,10 +39,9 @@ def torso(anatomy: Anatomy, grid: Grid) -> np.ndarray:
         ]
     )  # fmt: skip
     half = PchipInterpolator(outline[:, 0], outline[:, 1])
-    deep = PchipInterpolator([-0.3, 0.0, 0.1, 0.2, 0.35, 0.6, 0.8, 1.4], [0.5, 0.55, 0.6, 0.76, 0.93, 1.02, 1.1, 1.12])
     rows = grid.v[:, 0]
     width = half(rows).astype(np.float32)[:, None]
-    depth = (anatomy.thickness * deep(rows)).astype(np.float32)[:, None]
+    depth = (anatomy.thickness * _DEPTH(rows)).astype(np.float32)[:, None]
     body = depth * _rounded(grid.u / width, 4.0, 0.5)
     _head(anatomy, grid, body)
     for sign in (-1, 1):
@@ -107,8 +109,10 @@ def _great_vessels(anatomy: Anatomy, grid: Grid, out: np.ndarray) -> None:
     arch = apex + 0.175
     wavy = stream(anatomy.subject.seed, "mediastinum").standard_normal((2, 8)) * 0.0035
     heights = [-0.3, apex - 0.02, apex + 0.05, arch - 0.03, arch + 0.05, arch + 0.12, arch + 0.2, 0.9]
-    left = CubicSpline(heights, np.array([0.08, 0.068, 0.058, 0.052, 0.055, 0.055, 0.05, 0.05]) + wavy[0])(grid.v)
-    right = CubicSpline(heights, np.array([0.08, 0.066, 0.056, 0.054, 0.058, 0.064, 0.06, 0.05]) + wavy[1])(grid.v)
+    edges = np.array(
+        [[0.08, 0.068, 0.058, 0.052, 0.055, 0.055, 0.05, 0.05], [0.08, 0.066, 0.056, 0.054, 0.058, 0.064, 0.06, 0.05]]
+    )
+    left, right = CubicSpline(heights, edges + wavy, axis=1)(grid.v[:, 0])[..., None]
     columns = slice(grid.column(-0.14), grid.column(0.14) + 1)
     across = grid.u[:, columns] - mid
     reach = np.where(across > 0, left, right).astype(np.float32)
@@ -133,19 +137,19 @@ def breasts(anatomy: Anatomy, grid: Grid) -> np.ndarray:
         if woman:
             at = (
                 sign * (0.235 + 0.01 * draw[0]),
-                float(anatomy.angle.mean()) - 0.085 + 0.03 * draw[1] + 0.005 * sign * draw[2],
+                anatomy.angle.mean() - 0.085 + 0.03 * draw[1] + 0.005 * sign * draw[2],
             )
-            across = (grid.u - at[0]) / np.float32(0.175 + 0.01 * draw[3])
-            along = (grid.v - at[1]) / np.where(grid.v > at[1], np.float32(0.15), np.float32(0.32))
+            wide, up, down = 0.175 + 0.01 * draw[3], 0.32, 0.15
             full = 0.06 * anatomy.subject.size**2 * float(np.clip(1 + 0.3 * draw[2], 0.4, 1.7))
-            # The lower fold is an edge; above, the breast runs out into the chest wall.
-            power = 0.7 + 1.5 * step((at[1] + 0.04 - grid.v) / 0.16)
         else:
             at = (sign * 0.2, 0.38 + 0.01 * draw[side])
-            across = (grid.u - at[0]) / np.float32(0.2)
-            along = (grid.v - at[1]) / np.float32(0.16)
-            full, power = 0.03, np.full_like(grid.v, 1.6)
-        out += full * np.clip(1 - across**2 - along**2, 0, None) ** power
+            wide, up, down, full = 0.2, 0.16, 0.16, 0.03
+        rows, columns = grid.window(at[0] - wide, at[0] + wide, at[1] - up, at[1] + down)
+        u, v = grid.u[:, columns] - np.float32(at[0]), grid.v[rows] - np.float32(at[1])
+        across, along = u / np.float32(wide), v / np.where(v > 0, np.float32(down), np.float32(up))
+        # The lower fold of a breast is an edge; above, it runs out into the chest wall.
+        power = 0.7 + 1.5 * step((0.04 - v) / 0.16) if woman else np.full_like(v, 1.6)
+        out[rows, columns] += np.float32(full) * np.clip(1 - across**2 - along**2, 0, None) ** power
     return out
 
 

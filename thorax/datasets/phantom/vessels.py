@@ -53,7 +53,7 @@ def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) ->
     parts = [_trunk(hilum, sign, angle, long, thick, step) for angle, long, thick in _TRUNKS]
     outward = (0.45 * (np.deg2rad(fan) - heading))[:, None]
     for _ in range(_GENERATIONS):
-        count = max(int(length.max() / step), 6)
+        count = max(int(length.max() / step), 4)
         t = np.linspace(0, 1, count, dtype=np.float32)[None, :]
         bend = 0.35 * rng.standard_normal((len(heading), 1))
         turn = heading[:, None] + outward * t + bend * (t - 0.3)
@@ -94,11 +94,13 @@ def vessels(anatomy: Anatomy, grid: Grid, aerated: np.ndarray) -> np.ndarray:
         aerated: float32 (size, size), the share of the body's depth in which lung surrounds the vessels, 0 to 1.
     """
     out = np.zeros((grid.size, grid.size), np.float32)
-    parts = [_tree(anatomy, side, stream(anatomy.subject.seed, f"vessels{side}"), grid.px * 0.9) for side in (0, 1)]
+    parts = [_tree(anatomy, side, stream(anatomy.subject.seed, f"vessels{side}"), grid.px * 1.3) for side in (0, 1)]
     u, v, radius, ds = (np.concatenate(column) for column in zip(*parts, strict=True))
     radius = radius * anatomy.vessel_gain**0.5
     fade = np.clip((radius / 0.0035) ** 1.5, 0, 1)
     weight = np.pi * radius**2 * ds * _BLOOD * grid.sample(aerated, u, v) * (1 - anatomy.pruning * (1 - fade))
+    seen = weight > 0
+    u, v, radius, weight = u[seen], v[seen], radius[seen], weight[seen]
     sigma = np.maximum(0.55 * radius, 0.4 * grid.px)
     calibre = np.log2(sigma / sigma.min() + 1e-6).round()
     for one in np.unique(calibre):

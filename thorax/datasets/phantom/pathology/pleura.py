@@ -35,8 +35,8 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     columns, distance, v, _, outer = _hemithorax(scene, side)
     angle, dome = anatomy.angle[side], anatomy.dome[side]
     # The level in the middle of the lung, and how far the meniscus climbs at the wall beyond it.
-    level = angle + 0.01 - (0.02 + 0.21 * severity**1.2) * rng.uniform(0.9, 1.1)
-    climb = 0.075 + 0.15 * severity
+    level = angle + 0.01 - (0.025 + 0.21 * severity**1.2) * rng.uniform(0.9, 1.1)
+    climb = 0.10 + 0.16 * severity
     gap = np.clip(outer - distance, 0, None)
     top = np.minimum(level, angle) - climb * np.exp(-gap / np.float32(0.085)) - 0.12 * climb * np.exp(-distance / 0.06)
     soft = 0.022 + 0.045 * np.exp(-gap / np.float32(0.03))
@@ -69,7 +69,7 @@ def pneumothorax(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     columns, distance, v, _, _ = _hemithorax(scene, side)
     hilum = anatomy.hila[side][1]
     size = (0.06 + 0.30 * severity) * rng.uniform(0.9, 1.1)
-    reach = hilum - 0.12 + 0.36 * severity * (0.5 + 0.5 * severity) * rng.uniform(0.8, 1.2)
+    reach = hilum - 0.15 + 0.38 * severity * (0.3 + 0.7 * severity) * rng.uniform(0.8, 1.2)
     taper = 1 - step((v - (reach - 0.16)) / 0.22)
     # The collapsed lung is the lung drawn together towards its hilum, more above than below.
     narrow = 1 - size * taper
