@@ -206,7 +206,7 @@ class Train(Section):
     pretrained: str = "none"
     unfreeze: str = "all"
     stride: Positive | None = None
-    loss: Literal["bce", "weighted_bce", "focal"] = "focal"
+    loss: Literal["bce", "weighted_bce", "focal", "asymmetric"] = "focal"
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from thorax import settings
-from thorax.training.losses import focal, make_loss, smooth
+from thorax.training.losses import asymmetric, focal, make_loss, smooth
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.0], [-3.0, 4.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -49,7 +49,7 @@ def test_weighted_bce_weighs_positives_by_negatives_over_positives():
     assert loss_of("weighted_bce")(LOGITS, TARGETS).item() == pytest.approx(each.mean().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bce", "weighted_bce", "focal"])
+@pytest.mark.parametrize("kind", ["bce", "weighted_bce", "focal", "asymmetric"])
 def test_a_label_that_is_not_known_changes_nothing(kind):
     targets = TARGETS.clone()
     targets[1, 1] = float("nan")
@@ -70,6 +70,22 @@ def test_a_batch_without_any_known_label_gives_zero_and_no_nan():
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(logits.grad, torch.zeros_like(LOGITS))
+
+
+def test_asymmetric_worked_by_hand():
+    # p = 0.25. Positive: 0.75 * -ln 0.25 = 1.039721. Negative: 0.2^4 * -ln 0.8 = 0.0016 * 0.223144 = 0.000357.
+    logit = torch.full((1, 2), float(np.log(0.25 / 0.75)))
+    each = asymmetric(logit, torch.tensor([[1.0, 0.0]]))
+    assert each.tolist()[0] == pytest.approx([1.039721, 0.000357], abs=1e-6)
+
+
+def test_asymmetric_takes_no_notice_of_easy_negatives_and_stays_finite():
+    logits = torch.tensor([[-4.0, 60.0, -60.0]], requires_grad=True)
+    each = asymmetric(logits, torch.tensor([[0.0, 0.0, 1.0]]))
+    each.sum().backward()
+    assert each[0, 0] == 0
+    assert torch.isfinite(each).all()
+    assert torch.isfinite(logits.grad).all()
 
 
 def test_smoothing_moves_targets_towards_a_half():
