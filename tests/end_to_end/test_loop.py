@@ -1,0 +1,215 @@
+"""The whole loop, as a person types it: phantoms, DVC, the pipeline, a killed run, the registry, predictions."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("loop")]
+
+SETTINGS = {
+    "train.architectures": ["custom_cnn"],
+    "train.epochs": 3,
+    "train.batch_size": 16,
+    "preprocess.size": 48,
+    "evaluation.bootstrap": 60,
+    "registry.gates.min_mean_auroc": 0.0,
+    "registry.gates.min_auroc": 0.0,
+    "registry.gates.max_ece": 1.0,
+    "validation.min_positives": 2,
+}
+
+
+class Project:
+    """A project of one's own, and the commands that are typed in it."""
+
+    def __init__(self, folder: Path, source: Path) -> None:
+        self.folder = folder
+        settings = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
+        for key, value in SETTINGS.items():
+            branch = settings
+            *path, last = key.split(".")
+            for part in path:
+                branch = branch[part]
+            branch[last] = value
+        (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        for name in ("dvc.yaml", ".gitignore"):
+            shutil.copy(source / name, folder / name)
+        for name in ("components", "pipelines", "thorax"):  # what the stages of dvc.yaml depend on
+            shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.git("init", "-q")
+        self.dvc("init", "-q")
+        self.git("add", "-A")
+        self.git("commit", "-qm", "begin")
+
+    def git(self, *arguments: str) -> None:
+        name = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+        subprocess.run(["git", *name, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def dvc(self, *arguments: str) -> str:
+        return self._run([sys.executable, "-m", "dvc", *arguments]).stdout
+
+    def thorax(self, *arguments: str, code: int = 0) -> SimpleNamespace:
+        done = self._run([str(Path(sys.executable).with_name("thorax")), *arguments], code)
+        return SimpleNamespace(out=done.stdout, err=done.stderr)
+
+    def _run(self, command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {key: value for key, value in os.environ.items() if key != "THORAX_HOME"} | {"PATH": path}
+
+    def kill_in(self, step: str) -> None:
+        """Start a run, and end it without mercy while a step is at work."""
+        command = [str(Path(sys.executable).with_name("thorax")), "pipeline", "run"]
+        process = subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 200
+        while not (events := [e for e in self.events() if e["step"] == step and e["event"] == "progress"]):
+            assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
+            time.sleep(0.05)
+        assert events
+        process.kill()
+        process.wait()
+        for pid in _pids_of("pipelines.local", str(self.folder)):
+            os.killpg(pid, signal.SIGKILL)
+
+    def events(self) -> list[dict]:
+        files = sorted(self.folder.glob("var/runs/*/events.jsonl"), key=lambda file: file.stat().st_mtime)
+        return [json.loads(line) for line in files[-1].read_text().splitlines()] if files else []
+
+
+def _pids_of(*words: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if all(word in line for word in words):
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    source = Path(request.config.rootpath)
+    made = Project(tmp_path_factory.mktemp("project"), source)
+    phantoms = ["--count", "160", "--size", "64", "--seed", "3", "--findings", "chexpert-report"]
+    made.thorax("data", "make-phantom", "--out", "data", *phantoms)
+    made.dvc("add", "-q", "data")
+    made.git("add", "-A")
+    made.git("commit", "-qm", "data")
+    return made
+
+
+@pytest.fixture(scope="module")
+def finished(project: Project) -> dict:
+    """A run that was killed while it trained, and then run again to its end."""
+    project.kill_in("train")
+    run = json.loads(project.thorax("pipeline", "run", "--reason", "first", "--json").out)
+    run["events"] = project.events()
+    return run
+
+
+def test_a_killed_run_repeats_only_what_had_not_finished(finished: dict) -> None:
+    assert finished["skipped"] == ["ingest", "validate", "preprocess"]
+    assert {step["step"] for step in finished["steps"]} == {"train", "calibrate", "evaluate", "select", "register"}
+
+
+def test_the_best_model_is_registered_with_its_evidence(project: Project, finished: dict) -> None:
+    assert finished["version"] == "1"
+    assert set(finished["aliases"]) == {"challenger", "champion"}, "no champion yet, and its gates passed"
+    assert finished["synthetic"] is True
+    listed = json.loads(project.thorax("models", "list", "--json").out)
+    assert [version["version"] for version in listed] == ["1"]
+    for name in ("metrics.json", "roc.csv", "reliability.csv", "curves.csv", "report.html", "comparison.html"):
+        assert (project.folder / "var" / "reports" / name).stat().st_size > 100, name
+
+
+def test_a_rerun_with_nothing_changed_does_nothing_and_is_quick(project: Project, finished: dict) -> None:
+    again = json.loads(project.thorax("pipeline", "run", "--reason", "first", "--json").out)
+    assert again["steps"] == []
+    assert again["version"] == finished["version"]
+    assert again["seconds"] < 20
+
+
+def test_mlflow_holds_a_parent_and_a_child_and_loads_the_champion_without_pickle(project: Project, finished: dict):
+    script = """
+import json, pathlib, mlflow, pandas as pd
+from thorax.settings import load
+mlflow.set_tracking_uri(load().tracking_uri)
+runs = mlflow.search_runs(search_all_experiments=True)
+kinds = runs["tags.mlflow.parentRunId"].notna() if "tags.mlflow.parentRunId" in runs else []
+model = mlflow.pyfunc.load_model("models:/thorax@champion")
+images = sorted(pathlib.Path("data/images").glob("*.png"))[:3]
+answer = model.predict(pd.DataFrame({"path": [str(p) for p in images]}))
+print(json.dumps({"children": int(sum(kinds)), "runs": len(runs), "answer": answer.to_dict("list")}, default=str))
+"""
+    environment = project.environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=project.folder, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["children"] >= 1
+    assert told["runs"] > told["children"]
+    assert any("Edema" in column for column in told["answer"])
+
+
+def test_predict_answers_for_an_image_with_a_heatmap(project: Project, finished: dict) -> None:
+    image = sorted((project.folder / "data" / "images").glob("*.png"))[0]
+    answer = json.loads(project.thorax("predict", str(image), "--out", "heat", "--json").out)
+    assert "Edema" in json.dumps(answer)
+    assert any(path.suffix == ".png" for path in (project.folder / "heat").iterdir())
+
+
+def test_dvc_runs_the_same_pipeline_and_a_second_repro_does_nothing(project: Project, finished: dict) -> None:
+    project.dvc("repro", "-q")
+    assert "up to date" in project.dvc("repro")
+    shown = json.loads(project.dvc("metrics", "show", "--json"))
+    assert shown[""]["data"][str(Path("var/reports/metrics.json"))]["data"]["architecture"] == "custom_cnn"
+    project.git("add", "-A")
+    project.git("commit", "-qm", "run")
+    project.dvc("exp", "run", "-q", "-S", "calibration.target=0.8")
+    changed = json.loads(project.dvc("metrics", "diff", "--json"))
+    assert "var/reports/metrics.json" in json.dumps(changed)
+
+
+def test_data_that_changed_behind_dvc_is_refused(project: Project, finished: dict) -> None:
+    table = next((project.folder / "data").glob("Data_Entry_2017*.csv"))
+    kept = table.read_text()
+    try:
+        table.write_text(kept + "\n")
+        said = project.thorax("pipeline", "run", code=2).err
+        assert "differs from revision" in said.replace("\n", " ")
+    finally:
+        table.write_text(kept)
+
+
+def test_bad_data_stops_the_run_with_the_rows_named(project: Project, finished: dict) -> None:
+    """Every second image is blank: the gate closes before anything is trained."""
+    spoilt = project.folder / "spoilt"
+    shutil.copytree(project.folder / "data", spoilt)
+    for image in sorted((spoilt / "images").glob("*.png"))[::2]:
+        image.write_bytes(image.read_bytes()[:200])
+    said = project.thorax("pipeline", "run", "-S", f"data.root={spoilt}", code=3).err
+    assert "did not pass validation" in said
+    assert "failures.parquet" in said.replace("\n", "")
+    assert "Traceback" not in said
