@@ -41,7 +41,7 @@ def marker(attenuation: np.ndarray, subject: Subject, grid: Grid) -> None:
     rng = stream(subject.seed, "marker")
     size = attenuation.shape[0]
     letter = _text(subject.marker, max(round(size * 0.045), 4))
-    turn, x, y = rng.normal(0, 6), rng.uniform(0.03, 0.075), rng.uniform(0.06, 0.13)
+    turn, x, y = rng.normal(0, 6), rng.uniform(0.055, 0.1), rng.uniform(0.075, 0.14)
     height, width = letter.shape
     across = x if subject.marker == "R" else 1 - x
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 1)

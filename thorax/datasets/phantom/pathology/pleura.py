@@ -35,8 +35,8 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     columns, distance, v, _, outer = _hemithorax(scene, side)
     angle, dome = anatomy.angle[side], anatomy.dome[side]
     # The level in the middle of the lung, and how far the meniscus climbs at the wall beyond it.
-    level = angle + 0.01 - (0.025 + 0.21 * severity**1.2) * rng.uniform(0.9, 1.1)
-    climb = 0.10 + 0.16 * severity
+    level = angle + 0.01 - (0.02 + 0.185 * severity**1.4) * rng.uniform(0.9, 1.1)
+    climb = 0.11 + 0.17 * severity
     gap = np.clip(outer - distance, 0, None)
     top = np.minimum(level, angle) - climb * np.exp(-gap / np.float32(0.085)) - 0.12 * climb * np.exp(-distance / 0.06)
     soft = 0.022 + 0.045 * np.exp(-gap / np.float32(0.03))
