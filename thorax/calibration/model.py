@@ -60,7 +60,6 @@ class Calibration:
     findings: tuple[str, ...]
     by_finding: tuple[FindingCalibration, ...]
     ood: OutOfDistribution
-    ood_cutoff: float
     alpha: float = 0.1
     refer_rule: ReferRule = field(default_factory=ReferRule)
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -102,9 +101,20 @@ class Calibration:
         """Return the entropy of each probability in bits, (N, F) in [0, 1]."""
         return binary_entropy(self._columns(probabilities))
 
-    def ood_score(self, features: np.ndarray) -> np.ndarray:
-        """Return how unlike the training images each is, (N,); above `ood_cutoff` it is out of distribution."""
-        return self.ood.score(features)
+    def ood_score(self, features: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+        """Return how unlike the training images each is, (N,); above `ood_cutoff` it is out of distribution.
+
+        Args:
+            features: (N, D), pooled.
+            images: (N, S, S), what the network read; with them negatives, turned images and other things than chests
+                are told far better. Without them, or where none were at hand to fit, the features judge alone.
+        """
+        return self.ood.score(features, images)
+
+    @property
+    def ood_cutoff(self) -> float:
+        """The score above which an image is out of distribution, whether images are given or not."""
+        return 1.0
 
     def refer(self, probabilities: np.ndarray, ood_scores: np.ndarray) -> np.ndarray:
         """Return bool (N,): whether each image should be handed to a reader, by the rule in the settings."""
@@ -140,7 +150,11 @@ class Calibration:
             "findings": list(self.findings),
             "by_finding": by_finding,
             "alpha": self.alpha,
-            "ood": {"kind": self.ood.kind, "cutoff": self.ood_cutoff},
+            "ood": {
+                "kind": self.ood.kind,
+                "cutoff": self.ood_cutoff,
+                "reads": ["features"] if self.ood.appearance is None else ["features", "appearance"],
+            },
             "refer": {"when": list(self.refer_rule.when), "entropy": self.refer_rule.entropy},
             "info": dict(self.info),
         }
@@ -156,14 +170,14 @@ class Calibration:
         tree = read_json(place / FILE)
         try:
             by_finding = tuple(_finding(tree["by_finding"][name]) for name in tree["findings"])
-            kind, cutoff = tree["ood"]["kind"], float(tree["ood"]["cutoff"])
+            kind = str(tree["ood"]["kind"])
             rule = ReferRule(tuple(tree["refer"]["when"]), float(tree["refer"]["entropy"]))
             names, alpha, info = tuple(tree["findings"]), float(tree["alpha"]), dict(tree["info"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{place / FILE} is not a calibration: {type(error).__name__}: {error}.", "Calibrate the model again."
             ) from error
-        return cls(names, by_finding, OutOfDistribution.load(place / OOD_FILE, kind), cutoff, alpha, rule, info)
+        return cls(names, by_finding, OutOfDistribution.load(place / OOD_FILE, kind), alpha, rule, info)
 
     def _columns(self, values: np.ndarray) -> np.ndarray:
         array = np.asarray(values, dtype=np.float64)

@@ -1,6 +1,6 @@
 """The calibrate step: from a network's outputs on the calibration split to the files that serving applies."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from thorax.calibration.choice import Chosen, choose
 from thorax.calibration.conformal import Cutoffs, fit_cutoffs
 from thorax.calibration.model import Calibration, FindingCalibration, ReferRule
-from thorax.calibration.ood import fit_ood
+from thorax.calibration.ood import fit_ood, thumbnails
 from thorax.calibration.operating import Rule, operating_point, threshold_interval
 from thorax.calibration.outputs import Outputs, read_outputs
 from thorax.errors import InputError
@@ -20,8 +20,23 @@ from thorax.settings import Calibration as Settings
 _MIN_GROUP = 30
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the image store knows of the images beside their logits.
+
+    Attributes:
+        views: (N,) the view of each calibration image.
+        train_thumbnails: (M, 64), of the training images.
+        calibration_thumbnails: (N, 64), of the calibration images.
+    """
+
+    views: np.ndarray
+    train_thumbnails: np.ndarray
+    calibration_thumbnails: np.ndarray
+
+
 def calibrate(
-    train_dir: Path | str, settings: Settings, out: Path | str, groups: Mapping[str, str] | None = None
+    train_dir: Path | str, settings: Settings, out: Path | str, store_dir: Path | str | None = None
 ) -> dict[str, Any]:
     """Fit calibrators, operating points, conformal cut-offs and out-of-distribution statistics.
 
@@ -29,7 +44,8 @@ def calibrate(
         train_dir: a training's folder, with `network.json`, `outputs-train.npz` and `outputs-calibration.npz`.
         settings: the section `calibration` of the settings.
         out: where `calibration.json` and `ood.safetensors` are written.
-        groups: the view of each image id, to fit conformal cut-offs a view where `conformal_by_view` is set.
+        store_dir: the image store that it was trained on. Without it out-of-distribution scores rest on the features
+            alone, and there are no conformal cut-offs a view.
 
     Returns:
         The content of `calibration.json`.
@@ -39,15 +55,37 @@ def calibrate(
     """
     folder = Path(train_dir)
     findings = tuple(read_json(folder / "network.json")["findings"])
-    fitted = fit(
-        findings,
-        read_outputs(folder / "outputs-calibration.npz", len(findings)),
-        read_outputs(folder / "outputs-train.npz", len(findings)).features,
-        settings,
-        groups if settings.conformal_by_view else None,
-    )
+    train = read_outputs(folder / "outputs-train.npz", len(findings))
+    calibration = read_outputs(folder / "outputs-calibration.npz", len(findings))
+    around = None if store_dir is None else look_up(store_dir, train, calibration)
+    fitted = fit(findings, calibration, train.features, settings, around)
     fitted.save(out)
     return fitted.to_json()
+
+
+def look_up(store_dir: Path | str, train: Outputs, calibration: Outputs) -> Surroundings:
+    """Find the images of two splits in their store.
+
+    Raises:
+        InputError: the store lacks one of them.
+    """
+    from thorax.preprocessing.store import ImageStore
+
+    store = ImageStore.open(store_dir)
+    place = {str(name): row for row, name in enumerate(store.rows["image_id"])}
+    rows = []
+    for outputs in (train, calibration):
+        missing = [str(name) for name in outputs.image_id if str(name) not in place]
+        if missing:
+            raise InputError(
+                f"Image {missing[0]!r} of the network's outputs is not in the store {store_dir}.",
+                "The network was trained on another store; run the pipeline again from preprocess.",
+            )
+        rows.append(np.array([place[str(name)] for name in outputs.image_id], dtype=np.int64))
+    return Surroundings(
+        store.rows["view"].fillna("unknown").astype(str).to_numpy()[rows[1]],
+        *(thumbnails(store.images(part)) for part in rows),
+    )
 
 
 def fit(
@@ -55,7 +93,7 @@ def fit(
     outputs: Outputs,
     train_features: np.ndarray,
     settings: Settings,
-    groups: Mapping[str, str] | None = None,
+    around: Surroundings | None = None,
 ) -> Calibration:
     """Fit a calibration to arrays, of any model.
 
@@ -64,7 +102,7 @@ def fit(
         outputs: of the calibration split; patients in it were not trained on.
         train_features: (M, D), what out-of-distribution scores compare with.
         settings: the section `calibration`.
-        groups: the view of each image id; None fits one set of conformal cut-offs for all.
+        around: views and thumbnails, where they are at hand.
 
     Raises:
         InputError: there is no image in the calibration split.
@@ -79,13 +117,18 @@ def fit(
         folds=settings.folds,
         min_positives=settings.min_positives,
     )
-    views = None if groups is None else np.array([groups.get(str(name), "unknown") for name in outputs.image_id])
-    ood = fit_ood(train_features, settings.ood_kind)
+    views = around.views if around is not None and settings.conformal_by_view else None
     return Calibration(
         findings=findings,
         by_finding=tuple(_finding(outputs, i, one, settings, views) for i, one in enumerate(chosen)),
-        ood=ood,
-        ood_cutoff=float(np.quantile(ood.score(outputs.features), settings.ood_quantile)),
+        ood=fit_ood(
+            train_features,
+            outputs.features,
+            settings.ood_kind,
+            settings.ood_quantile,
+            None if around is None else around.train_thumbnails,
+            None if around is None else around.calibration_thumbnails,
+        ),
         alpha=settings.conformal_alpha,
         refer_rule=ReferRule(tuple(settings.refer_when), settings.refer_entropy),
         info={

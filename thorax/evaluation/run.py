@@ -73,7 +73,9 @@ def evaluate(
     calibration = Calibration.load(calibration_dir)
     network = read_json(Path(train_dir) / "network.json")
     outputs = read_outputs(Path(train_dir) / "outputs-test.npz", len(calibration.findings))
-    evaluated = measure(outputs, calibration, match(outputs, store), store.boxes, settings)
+    rows = match(outputs, store)
+    images = store.images(rows["position"].to_numpy())
+    evaluated = measure(outputs, calibration, rows, store.boxes, settings, images)
     facts = evaluated.facts
     facts |= {
         "title": title,
@@ -117,7 +119,12 @@ def match(outputs: Outputs, store: "ImageStore") -> pd.DataFrame:
 
 
 def measure(
-    outputs: Outputs, calibration: Calibration, rows: pd.DataFrame, boxes: pd.DataFrame, settings: Settings
+    outputs: Outputs,
+    calibration: Calibration,
+    rows: pd.DataFrame,
+    boxes: pd.DataFrame,
+    settings: Settings,
+    images: np.ndarray | None = None,
 ) -> Evaluated:
     """Measure arrays of any model.
 
@@ -127,6 +134,7 @@ def measure(
         rows: a row an image in the same order, with `sex`, `age`, `view` and `filter_no_finding` where they are known.
         boxes: readers' boxes; may be empty.
         settings: the section `evaluation`.
+        images: (N, S, S), what the network read, for the out-of-distribution score; None judges by features alone.
 
     Raises:
         InputError: there is no image.
@@ -139,7 +147,7 @@ def measure(
     weights = patient_weights(outputs.patient_id, settings.bootstrap, settings.seed)
     options: dict[str, Any] = {"confidence": settings.confidence, "bins": settings.ece_bins}
     located = [] if outputs.maps is None else locate(outputs.maps, outputs.image_id, boxes, findings)
-    ood_scores = calibration.ood_score(outputs.features)
+    ood_scores = calibration.ood_score(outputs.features, images)
     facts: dict[str, Any] = {
         "version": _VERSION,
         "findings": findings,

@@ -95,6 +95,7 @@ def ood_figures(calibration: Calibration, scores: np.ndarray) -> dict[str, Any]:
     """Return the cut-off, the false alarms among test radiographs, and the spread of their scores."""
     return {
         "kind": calibration.ood.kind,
+        "reads_images": calibration.ood.appearance is not None,
         "cutoff": calibration.ood_cutoff,
         "false_alarms": float((scores > calibration.ood_cutoff).mean()) if len(scores) else None,
         "quantiles": {str(q): float(np.quantile(scores, q)) for q in (0.05, 0.5, 0.95)} if len(scores) else {},

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thorax.calibration import Calibration, calibrate
+from thorax.calibration import Calibration, calibrate, fit
 from thorax.calibration.outputs import read_outputs
+from thorax.calibration.run import Surroundings
 from thorax.errors import InputError
 from thorax.settings import Calibration as Settings
+
+FINDINGS = ("Effusion", "Edema", "Cardiomegaly")
 
 
 @pytest.fixture
@@ -51,14 +54,16 @@ def test_an_image_is_handed_to_a_reader_by_the_rule(train_dir: Path, tmp_path: P
         assert calibration.refer(p, scores).tolist() == [bool(value) for value in expected]
 
 
-def test_a_view_of_its_own_has_cutoffs_of_its_own(train_dir: Path, tmp_path: Path) -> None:
-    names = read_outputs(train_dir / "outputs-calibration.npz").image_id
-    groups = {str(name): "PA" if row % 2 else "AP" for row, name in enumerate(names)}
-    calibrate(train_dir, Settings(conformal_by_view=True), tmp_path / "c", groups)
-    calibration = Calibration.load(tmp_path / "c")
+def test_a_view_of_its_own_has_cutoffs_of_its_own(train_dir: Path) -> None:
+    outputs = read_outputs(train_dir / "outputs-calibration.npz")
+    features = read_outputs(train_dir / "outputs-train.npz").features
+    around = Surroundings(np.where(np.arange(400) % 2, "PA", "AP"), np.zeros((600, 64)), np.zeros((400, 64)))
+    calibration = fit(FINDINGS, outputs, features, Settings(conformal_by_view=True), around)
     assert set(calibration.by_finding[0].cutoffs_by_group) == {"AP", "PA"}
-    p = np.full((2, 3), 0.3)
-    assert calibration.conformal(p, ["AP", "LATERAL"]).shape == (2, 3)
+    p = np.linspace(0, 1, 101)[:, None].repeat(3, axis=1)
+    own, common = calibration.conformal(p, ["AP"] * 101), calibration.conformal(p, ["LATERAL"] * 101)
+    assert (own != common).any()
+    np.testing.assert_array_equal(common, calibration.conformal(p))
 
 
 @pytest.mark.parametrize(
