@@ -86,8 +86,11 @@ bench-serve: setup ## Measure the service: throughput, latency, memory
 	@$(BIN)/python -m commands.bench_serve
 
 .PHONY: pictures
-pictures: setup ## Make the pictures of the documentation again
+pictures: setup ## Make the pictures of the documentation again, from the latest run
 	@$(BIN)/thorax data phantom-sheet --out docs/images
+	@$(BIN)/python -m commands.pictures
+	@THORAX_SCREENSHOTS=docs/images THORAX_TEST_BUNDLE="$$(ls -td var/bundles/*/ | head -1)" \
+		$(BIN)/python -m pytest tests/serving/test_page.py
 
 .PHONY: lock
 lock: setup ## Resolve the requirements anew
