@@ -111,15 +111,22 @@ def _column(name: str, numeric: bool, values: pd.Series) -> Column | None:
     finite = np.sort(numbers[np.isfinite(numbers)])
     if not len(finite):
         return None
-    edges = np.unique(np.quantile(finite, np.linspace(0, 1, FINE + 1)[1:-1], method="inverted_cdf"))
-    # An edge at the least value would leave an empty bin below it; values equal to an edge lie above it.
-    edges = edges[edges > finite[0]]
-    points = np.concatenate([[finite[0]], edges, [finite[-1]]])
     deviation = float(finite.std()) or 1.0
+    distinct = np.unique(finite)
+    if len(distinct) <= COARSE:
+        # A few values: a bin each, and one on either side for values that the reference never had.
+        middles = (distinct[1:] + distinct[:-1]) / 2
+        edges = np.concatenate([distinct[:1], middles, [np.nextafter(distinct[-1], np.inf)]])
+        coarse = np.arange(len(edges) + 1, dtype=np.int64)
+    else:
+        edges = np.unique(np.quantile(finite, np.linspace(0, 1, FINE + 1)[1:-1], method="inverted_cdf"))
+        # An edge at the least value would leave an empty bin below it; values equal to an edge lie above it.
+        edges = edges[edges > finite[0]]
+        share = np.searchsorted(finite, edges, side="left") / len(finite)
+        coarse = np.concatenate([[0], np.minimum((share * COARSE + 1e-9).astype(np.int64), COARSE - 1)])
+        _, coarse = np.unique(coarse, return_inverse=True)
+    points = np.concatenate([[finite[0]], edges, [finite[-1]]])
     widths = (points[2:] - points[:-2]) / 2 / deviation
-    share = np.searchsorted(finite, edges, side="left") / len(finite)
-    coarse = np.concatenate([[0], np.minimum((share * COARSE + 1e-9).astype(np.int64), COARSE - 1)])
-    _, coarse = np.unique(coarse, return_inverse=True)
     return Column(name, True, edges, widths, (), np.append(coarse, coarse[-1] + 1), skips)
 
 

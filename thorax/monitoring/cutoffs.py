@@ -97,8 +97,8 @@ def calibrate(
     """
     drawn = _resample(columns, codes, sizes, resamples, seed)
     roots = np.cbrt(np.maximum(drawn, 0.0))
-    centre, spread = roots.mean(axis=0), np.maximum(roots.std(axis=0), 1e-9)
-    largest = ((roots - centre) / spread).max(axis=1)
+    centre, spread = roots.mean(axis=0), np.maximum(roots.std(axis=0, ddof=1), 1e-9)
+    largest = _left_out(roots).max(axis=1)
     # The next larger draw, as a new window is one more among them.
     limit = float(np.quantile(largest, min(1.0, (1 - rate) * (1 + 1 / resamples)), method="higher"))
     found = (
@@ -106,6 +106,18 @@ def calibrate(
         for (column, kind), c, s in zip(names(columns), centre, spread, strict=True)
     )
     return Cutoffs(tuple(found), limit)
+
+
+def _left_out(roots: np.ndarray) -> np.ndarray:
+    """Score each draw (B, S) by the centre and spread of the others.
+
+    A draw scored by a yardstick that it helped to make looks smaller than a new window will.
+    """
+    n = len(roots)
+    away = roots - roots.mean(axis=0)
+    squares = np.sum(away**2, axis=0)
+    rest = np.maximum(squares - away**2 * n / (n - 1), 0.0) / (n - 2)
+    return away * n / (n - 1) / np.maximum(np.sqrt(rest), 1e-9)
 
 
 def _resample(
@@ -124,6 +136,7 @@ def _resample(
     wanted = np.asarray(sizes)
     groups = {int(size): np.flatnonzero(wanted == size) for size in np.unique(wanted)}
     shares_held = held.mean(axis=0)
+    unseen, window = _unseen(columns, one_hot, wanted)
     found = []
     for start in range(0, resamples, _BATCH):
         batch = min(_BATCH, resamples - start)
@@ -135,6 +148,20 @@ def _resample(
             sample = generator.multinomial(max(1, round(size / share)), even, size=batch).astype(np.float64) @ one_hot
             for at in members:
                 ours[:, offsets[at] : offsets[at + 1]] = sample[:, offsets[at] : offsets[at + 1]]
+        # What the reference never showed is not impossible: its rate is drawn from Jeffreys' posterior.
+        rate = generator.gamma(0.5, 1 / rows, size=(batch, len(unseen)))
+        theirs[:, unseen] += generator.poisson(rate * rows)
+        ours[:, unseen] += generator.poisson(rate * window)
         split = [[m[:, a:b] for a, b in pairwise(offsets)] for m in (ours, theirs)]
         found.append(measure(columns, *split))
     return np.concatenate(found)
+
+
+def _unseen(columns: Sequence[Column], one_hot: sparse.csr_matrix, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bins that the reference left empty, and how many values the window holds of each one's column."""
+    owner = np.repeat(np.arange(len(columns)), [column.size for column in columns])
+    empty = np.asarray(one_hot.sum(axis=0)).ravel() == 0
+    ends = np.cumsum([column.size for column in columns]) - 1
+    empty[ends[[column.skips_missing for column in columns]]] = False
+    places = np.flatnonzero(empty)
+    return places, sizes[owner[places]]
