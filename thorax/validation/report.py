@@ -35,6 +35,8 @@ def _groups(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
     headings = {
         "table": "Table",
         "image": "Table",
+        "missing": "Table",
+        "unlisted": "Table",
         "class": "Findings",
         "finding": "Findings",
         "drift": "Findings",

@@ -21,6 +21,8 @@ from thorax.validation.statistics import describe
 KEYS = {
     "table": "image_id",
     "image": "image_id",
+    "missing": "image_id",
+    "unlisted": "key",
     "class": "finding",
     "finding": "finding",
     "drift": "finding",
@@ -59,6 +61,7 @@ def validate(
     if not (set(COLUMNS) - set(manifest.columns)) and len(manifest):
         boxes = read_boxes(manifest_dir / "boxes.parquet")
         tables |= _tables(manifest, boxes, data, validation, splits)
+        tables |= subjects.left_out(manifest_dir / "dataset.json")
         if scanned is None and images:
             scanned = []
             for found in scan(root, manifest["path"].fillna("").astype(str).tolist(), Recipe(), workers):

@@ -4,10 +4,12 @@ A cell of a fault column is empty where all is well, and else says what is wrong
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from thorax.files import read_json
 from thorax.findings import KNOWN, NO_FINDING
 from thorax.imaging.scan import Scanned
 from thorax.manifest import ABSENT, PRESENT, SPLITS, UNCERTAIN, findings_of, label_matrix
@@ -169,6 +171,20 @@ def boxes(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     given[known] = matrix[row[known], column[known]]
     result["unlabelled"] = _where(known & (given == ABSENT), "the image's labels do not name the finding")
     return result
+
+
+def left_out(note: Path) -> dict[str, pd.DataFrame]:
+    """Return what ingest left out, as its `dataset.json` says: rows without a file, files without a row."""
+    facts = read_json(note) if note.is_file() else {}
+    missing, unlisted = int(facts.get("missing_images", 0)), int(facts.get("unlisted_images", 0))
+    named = list(facts.get("missing_examples", []))[:missing]
+    rest = [f"and {missing - len(named):,} more"] if missing > len(named) else []
+    gone = pd.DataFrame({"image_id": [*named, *rest]}, dtype=object)
+    gone["fault"] = "its file is not in the data root"
+    stray = pd.DataFrame(
+        {"key": ["image files"] if unlisted else [], "fault": [f"{unlisted:,} of them"] * bool(unlisted)}
+    )
+    return {"missing": gone.astype(object), "unlisted": stray.astype(object)}
 
 
 def _where(fault: pd.Series | np.ndarray, words: str) -> np.ndarray:

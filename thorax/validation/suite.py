@@ -93,6 +93,10 @@ def _table(bounds: Validation) -> Iterator[Expectation]:
         "contradiction",
         mostly,
     )
+    yield Expectation(
+        "files_present", "missing", _NULL, "Every row of the published table has its image file.", "fault"
+    )
+    yield Expectation("files_listed", "unlisted", _NULL, "Every image file has a row in the published table.", "fault")
 
 
 def _findings(data: Data, bounds: Validation) -> Iterator[Expectation]:
