@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.console import err, out, print_json, progress
+from commands.console import err, out, print_json, progress, table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -100,3 +100,80 @@ def phantom_sheet(
 
     contact_sheet(target)
     out.print(f"Wrote {target}")
+
+
+@app.command("phantom-study")
+def phantom_study(
+    target: Annotated[Path, typer.Option("--out", help="The plot to write (PNG).")] = Path("phantom-severity.png"),
+    train_subjects: Annotated[int, typer.Option(help="Subjects to learn from, 15 images each.")] = 250,
+    test_subjects: Annotated[int, typer.Option(help="Subjects to test with, 71 images each.")] = 80,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 64,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 25,
+    shuffled: Annotated[bool, typer.Option("--shuffled", help="Shuffle the labels: nothing may be learnt.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
+    json: Json = False,
+) -> None:
+    """Measure how well a small network tells each finding from health, by its severity."""
+    from thorax.datasets.phantom import study
+
+    images = 15 * train_subjects + (1 + 14 * len(study.SEVERITIES)) * test_subjects
+    with progress("Rendering for the study", images) as advance:
+        found = study.severity_study(
+            train_subjects,
+            test_subjects,
+            size,
+            epochs,
+            shuffled=shuffled,
+            workers=workers,
+            advance=advance,
+        )
+    study.draw_study(found, target)
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (name, *(f"{at['value']:.2f} ({at['low']:.2f}–{at['high']:.2f})" for at in found["auroc"][name]))
+        for name in found["findings"]
+    ]
+    levels = [f"{level:g}" for level in found["severities"]]
+    table("AUROC against the same subjects in health, by severity", ("finding", *levels), rows, right=levels)
+    out.print(f"Wrote {target}", soft_wrap=True)
+
+
+@app.command("phantom-transfer")
+def phantom_transfer(
+    root: Annotated[Path, typer.Option(help="Real radiographs in NIH's layout.")],
+    phantoms: Annotated[int, typer.Option(help="Phantoms to pretrain on.")] = 3000,
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 64,
+    epochs: Annotated[int, typer.Option(help="Of every training.")] = 12,
+    folds: Annotated[int, typer.Option(help="Patient-grouped folds.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Repetitions.")] = 3,
+    workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Keep the pretrained weights here, such as var/pretrained/custom_cnn.safetensors."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare training on real radiographs after phantoms with training from scratch."""
+    from thorax.datasets.phantom import transfer
+
+    with progress("Training networks", transfer.trainings(folds, seeds)) as advance:
+        found = transfer.transfer_study(
+            root, phantoms, size, epochs, folds, seeds, workers=workers, keep=keep, advance=advance
+        )
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (name, f"{line['scratch']:.3f}", f"{line['pretrained']:.3f}", _difference(line["difference"]))
+        for name, line in (*found["findings"].items(), ("mean", found["mean"]))
+    ]
+    columns = ("finding", "from scratch", "after phantoms", "difference (95%)")
+    table(f"AUROC on {found['images']:,} real radiographs, by patient", columns, rows, right=columns[1:])
+    told = ", ".join(f"{value:+.3f}" for value in found["by_seed"])
+    out.print(f"Mean difference by seed: {told}. On unseen phantoms the network reached {found['phantom_auroc']:.3f}.")
+
+
+def _difference(line: dict[str, float]) -> str:
+    return f"{line['value']:+.3f} ({line['low']:+.3f} to {line['high']:+.3f})"

@@ -1,8 +1,14 @@
 """`thorax data make-phantom` as a person types it."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from commands.phantom import app
@@ -55,3 +61,37 @@ def test_what_is_not_given_comes_from_the_project_s_settings(home, tmp_path, mon
     result = CliRunner().invoke(app, ["make-phantom", "--out", str(tmp_path / "d"), "--size", "32", "--json"])
     about = json.loads(result.stdout)["arguments"]
     assert (about["count"], about["seed"], about["size"]) == (3, 7, 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_ended_run_leaves_no_process_and_no_half_image(tmp_path, project, how):
+    folder = tmp_path / "data"
+    command = [sys.executable, "-m", "commands.main", "data", "make-phantom", "--out", str(folder), "--size", "64"]
+    run = subprocess.Popen(
+        [*command, "--count", "4000", "--workers", "2"],
+        cwd=project,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    workers: list[psutil.Process] = []
+    try:
+        wait_for(lambda: len(list(folder.glob("images/*.png"))) > 5)
+        workers = psutil.Process(run.pid).children()
+        run.send_signal(how)
+        assert run.wait(timeout=30) == (130 if how == signal.SIGINT else -signal.SIGKILL)
+        assert psutil.wait_procs(workers, timeout=20)[1] == []
+    finally:
+        run.kill()
+        for process in workers:
+            if process.is_running():
+                process.kill()
+    for image in folder.glob("images/*.png"):
+        Image.open(image).load()
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
