@@ -19,7 +19,7 @@ def scored() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("target", [0.5, 0.9, 0.99])
 def test_the_target_sensitivity_is_reached_at_the_least_price(scored, target: float) -> None:
     p, truth = scored
-    point = operating_point(p, truth, Rule("sensitivity", target))
+    point = operating_point(p, truth, Rule("sensitivity", target, prior=0))
     false_positive, sensitivity, _ = roc_curve(truth, p, drop_intermediate=False)
     called = p >= point.threshold
     assert recall_score(truth, called) >= target
@@ -28,7 +28,7 @@ def test_the_target_sensitivity_is_reached_at_the_least_price(scored, target: fl
 
 def test_the_target_specificity_is_reached_at_the_least_price(scored) -> None:
     p, truth = scored
-    point = operating_point(p, truth, Rule("specificity", 0.9))
+    point = operating_point(p, truth, Rule("specificity", 0.9, prior=0))
     false_positive, sensitivity, _ = roc_curve(truth, p, drop_intermediate=False)
     called = p >= point.threshold
     assert 1 - called[truth == 0].mean() >= 0.9
@@ -37,7 +37,7 @@ def test_the_target_specificity_is_reached_at_the_least_price(scored) -> None:
 
 def test_youden_is_the_best_of_the_roc_curve(scored) -> None:
     p, truth = scored
-    point = operating_point(p, truth, Rule("youden"))
+    point = operating_point(p, truth, Rule("youden", prior=0))
     false_positive, sensitivity, _ = roc_curve(truth, p, drop_intermediate=False)
     assert point.sensitivity + point.specificity - 1 == pytest.approx((sensitivity - false_positive).max())
 
@@ -45,7 +45,7 @@ def test_youden_is_the_best_of_the_roc_curve(scored) -> None:
 @pytest.mark.parametrize(("kind", "beta"), [("f1", 1.0), ("fbeta", 2.0)])
 def test_f_is_the_best_that_scikit_learn_finds(scored, kind: str, beta: float) -> None:
     p, truth = scored
-    point = operating_point(p, truth, Rule(kind, beta=beta))
+    point = operating_point(p, truth, Rule(kind, beta=beta, prior=0))
     best = max(fbeta_score(truth, p >= t, beta=beta) for t in np.unique(p))
     assert fbeta_score(truth, p >= point.threshold, beta=beta) == pytest.approx(best)
     assert kind != "f1" or f1_score(truth, p >= point.threshold) == pytest.approx(best)
@@ -53,7 +53,7 @@ def test_f_is_the_best_that_scikit_learn_finds(scored, kind: str, beta: float) -
 
 def test_the_cost_rule_finds_the_least_cost(scored) -> None:
     p, truth = scored
-    point = operating_point(p, truth, Rule("cost", cost_ratio=7.0))
+    point = operating_point(p, truth, Rule("cost", cost_ratio=7.0, prior=0))
 
     def cost(threshold: float) -> float:
         called = p >= threshold
@@ -63,11 +63,28 @@ def test_the_cost_rule_finds_the_least_cost(scored) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sensitivity", "specificity", "youden", "f1", "fbeta", "cost"])
-@pytest.mark.parametrize("truth", [np.zeros(5), np.ones(5)])
+@pytest.mark.parametrize("truth", [np.zeros(50), np.ones(50)])
 def test_without_positives_or_negatives_a_note_says_so(kind: str, truth: np.ndarray) -> None:
-    point = operating_point(np.linspace(0.1, 0.9, 5), truth, Rule(kind))
-    assert 0 < point.threshold <= 0.5
+    p = np.linspace(0.01, 0.9, 50)
+    assert operating_point(p, truth, Rule(kind, prior=0)).threshold == 0.5
+    point = operating_point(p, truth, Rule(kind))
+    assert 0 < point.threshold < 1
     assert "to fit the operating point to" in point.note
+
+
+def test_where_the_probabilities_are_right_few_positives_suffice() -> None:
+    random = np.random.default_rng(0)
+    errors: dict[float, list[float]] = {0.0: [], 100.0: []}
+    everybody = 1 / (1 + np.exp(-random.normal(-2.5, 1.2, 200_000)))
+    has_it = random.random(200_000) < everybody
+    for _ in range(60):
+        rows = random.integers(0, 200_000, 150)  # about 17 positives
+        for prior, found in errors.items():
+            threshold = operating_point(everybody[rows], has_it[rows].astype(float), Rule(prior=prior)).threshold
+            found.append((everybody[has_it] >= threshold).mean() - 0.9)
+    few, many = (np.sqrt(np.mean(np.square(found))) for found in errors.values())
+    assert many < 0.6 * few
+    assert abs(np.mean(errors[100.0])) < 0.02
 
 
 @given(
@@ -80,8 +97,14 @@ def test_ties_are_called_alike_and_the_target_holds(scores: list[float], seed: i
     p = np.array(scores)
     truth = np.random.default_rng(seed).integers(0, 2, len(p)).astype(float)
     truth[0], truth[1] = 1.0, 0.0
-    assert ((p >= operating_point(p, truth, Rule("sensitivity", target)).threshold)[truth == 1]).mean() >= target - 1e-9
-    assert ((p < operating_point(p, truth, Rule("specificity", target)).threshold)[truth == 0]).mean() >= target - 1e-9
+    assert (
+        ((p >= operating_point(p, truth, Rule("sensitivity", target, prior=0)).threshold)[truth == 1]).mean()
+        >= target - 1e-9
+    )
+    assert (
+        ((p < operating_point(p, truth, Rule("specificity", target, prior=0)).threshold)[truth == 0]).mean()
+        >= target - 1e-9
+    )
 
 
 def test_a_constant_score_calls_everybody_to_reach_the_sensitivity() -> None:
