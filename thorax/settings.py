@@ -296,6 +296,11 @@ class Gates(Section):
     min_mean_auroc: Share = 0.60
     min_auroc: Share = 0.50
     max_ece: Share = 0.15
+    min_sensitivity: Share = 0.50
+    conformal_slack: Share = 0.10
+    max_bundle_mib: Annotated[float, Field(gt=0)] = 1024.0
+    max_latency_ms: Annotated[float, Field(gt=0)] = 3000.0
+    challenger_rule: Literal["not_worse", "better"] = "not_worse"
     challenger_margin: Share = 0.01
 
 

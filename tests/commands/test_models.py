@@ -104,8 +104,11 @@ def processor_seconds(*command: str, **environment: str) -> float:
 
 @pytest.mark.slow
 def test_promotion_and_rollback_take_at_most_four_seconds(with_registry: Settings) -> None:
-    """Start of the process included, in processor time: on a busy machine each second of it counts for more, so that
-    the import of MLflow, 1.6 seconds of it on a quiet one, is the yardstick."""
+    """Start of the process included, in processor time.
+
+    On a busy machine each second of it counts for more: the import of MLflow, 1.6 seconds on a quiet one, is the
+    yardstick.
+    """
     slowness = max(1.0, processor_seconds("-c", "import mlflow") / 1.6)
     for arguments in (["promote", "2"], ["rollback"]):
         command = ("-m", "commands.main", "models", *arguments)

@@ -1,11 +1,15 @@
 """Put a bundle into the registry: as a new version, without pickle, with its lineage and the verdict of each gate."""
 
 import json
+import math
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from thorax.bundle import Bundle, identity
 from thorax.bundle.verify import read_info
@@ -14,7 +18,7 @@ from thorax.provenance import versions as installed
 from thorax.registry.challenge import with_champion
 from thorax.registry.decisions import decide, heal
 from thorax.registry.evidence import FILE, Evidence
-from thorax.registry.gates import Gate, judge
+from thorax.registry.gates import Gate, Trial, judge
 from thorax.registry.tracking import client, initialise, locked, quiet_mlflow, speaking
 from thorax.registry.versions import (
     BUNDLE_DIGEST,
@@ -88,7 +92,7 @@ def register(
     digest = identity(info)
     connection = client(settings)
     comparison = with_champion(settings, connection, evidence, store)
-    gates = judge(evaluation, settings.registry.gates, _proof(bundle), comparison)
+    gates = judge(evaluation, settings.registry.gates, try_out(bundle), comparison)
     with speaking(settings):
         _ensure_model(settings, connection)
         known = _same(settings, connection, digest)
@@ -114,12 +118,22 @@ def register(
     return Registered(settings.registry.name, version, given, gates, run)
 
 
-def _proof(bundle: Path) -> str | None:
+def try_out(bundle: Path) -> Trial:
+    """Load a bundle, let it prove itself, and time it on one of its stored inputs."""
+    mib = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 2**20
     try:
-        Bundle.load(bundle, verify=True)
+        model = Bundle.load(bundle, verify=True)
     except BundleError as error:
-        return error.message
-    return None
+        return Trial(error.message, mib, math.nan)
+    with np.load(bundle / "proof.npz", allow_pickle=False) as proof:
+        one = proof["inputs"][:1]
+    model.run(one)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        model.run(one)
+        times.append(time.perf_counter() - began)
+    return Trial("", mib, float(np.median(times)) * 1000)
 
 
 def _ensure_model(settings: Settings, connection: "MlflowClient") -> None:

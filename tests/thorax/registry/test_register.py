@@ -109,7 +109,7 @@ def test_what_is_no_bundle_is_refused_and_one_that_lies_fails_its_gate(
     shutil.copytree(bundle, lying)
     (lying / "model_card.md").write_text("changed")
     found = register(settings, lying, evaluation, {})
-    assert {gate.name for gate in found.gates if not gate.passed} == {"bundle"}
+    assert {gate.name for gate in found.gates if not gate.passed} == {"bundle", "latency"}
     assert "champion" not in found.aliases
 
 
