@@ -11,6 +11,7 @@ from thorax.calibration import Calibration
 from thorax.calibration.calibrators import sigmoid
 from thorax.calibration.outputs import Outputs, read_outputs
 from thorax.errors import InputError
+from thorax.evaluation import paired
 from thorax.evaluation.cooccurrence import cooccurrence
 from thorax.evaluation.figures_of_merit import Scores
 from thorax.evaluation.localization import Located, localization_figures, locate
@@ -49,7 +50,7 @@ def evaluate(
     title: str,
     synthetic: bool,
 ) -> dict[str, Any]:
-    """Measure a candidate on the test split and write `evaluation.json`, `report.html` and `figures/`.
+    """Measure a candidate on the test split and write `evaluation.json`, `scores.npz`, `report.html` and `figures/`.
 
     Args:
         train_dir: a training's folder.
@@ -85,8 +86,20 @@ def evaluate(
     }
     with atomic_folder(out) as folder:
         write_json(folder / FILE, facts)
+        _answers(evaluated).save(folder / paired.FILE)
         write_report(evaluated, store, folder)
     return facts
+
+
+def _answers(evaluated: Evaluated) -> paired.Answers:
+    scores, outputs = evaluated.scores, evaluated.outputs
+    return paired.Answers(
+        paired.digests(outputs.image_id),
+        paired.digests(outputs.patient_id),
+        scores.probabilities.astype(np.float32),
+        scores.truth.astype(np.float32),
+        scores.thresholds,
+    )
 
 
 def match(outputs: Outputs, store: "ImageStore") -> pd.DataFrame:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from thorax.errors import InputError
+from thorax.evaluation import paired
+from thorax.evaluation.paired import Answers
 from thorax.evaluation.run import FILE
 from thorax.files import atomic_folder, read_json, write_json, write_text
 from thorax.settings import Select
@@ -21,7 +23,8 @@ def select(candidates: Mapping[str, Path | str], settings: Select, out: Path | s
         out: the folder to write; replaced whole.
 
     Returns:
-        `winner`, `reason` (a sentence), `metric`, and `table`: a row a candidate, best first.
+        `winner`, `reason` (a sentence), `metric`, `table` (a row a candidate, best first, with how far it is behind
+        the winner on the same patients), and `disagreement` (what the candidates' spread knows of errors).
 
     Raises:
         InputError: there is no candidate, one was measured on other findings, images or with other intervals, or none
@@ -38,7 +41,19 @@ def select(candidates: Mapping[str, Path | str], settings: Select, out: Path | s
     if _value(rows[0], metric) < 0:
         raise InputError(f"No candidate has a mean {metric}.", "The test split may hold no positives of any finding.")
     rows[0]["winner"] = True
-    verdict = {"winner": rows[0]["name"], "reason": _reason(rows, metric), "metric": metric, "table": rows}
+    answers = {row["name"]: Answers.load(Path(candidates[row["name"]]) / paired.FILE) for row in rows}
+    for row in rows[1:]:
+        facts = found[row["name"]]
+        row["behind"] = paired.compare(
+            answers[rows[0]["name"]], answers[row["name"]], facts["findings"], facts["bootstrap"], facts["confidence"]
+        )
+    verdict = {
+        "winner": rows[0]["name"],
+        "reason": _reason(rows, metric),
+        "metric": metric,
+        "table": rows,
+        "disagreement": paired.disagreement_figures(answers, rows[0]["name"]),
+    }
     with atomic_folder(out) as folder:
         write_json(folder / SELECTION, verdict)
         write_text(folder / PAGE, _page(verdict, found))
@@ -67,6 +82,7 @@ def _row(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         "winner": False,
         "metrics": {key: facts["metrics"]["mean"][key] for key in keys},
         "findings": {finding: facts["metrics"][finding]["auroc"] for finding in facts["findings"]},
+        "behind": None,
         "pointing_game": localization.get("mean", {}).get("pointing_game"),
         "parameters": network.get("parameters"),
         "seconds": network.get("seconds"),
@@ -90,9 +106,14 @@ def _reason(rows: list[dict[str, Any]], metric: str) -> str:
     if second["value"] is None:
         return f"{text}; no other candidate has one."
     text += f", against {second['value']:.3f} of {rows[1]['name']}"
-    if figure["low"] is not None and figure["low"] <= second["value"]:
-        return f"{text}; the difference is within its interval."
-    return f"{text}."
+    behind = rows[1]["behind"]["mean"]
+    if behind["low"] is None:
+        return f"{text}."
+    told = "" if behind["low"] > 0 else ": the test patients do not tell them apart"
+    return (
+        f"{text}; on the same patients its mean AUROC is {behind['value']:+.3f} "
+        f"({behind['low']:+.3f} to {behind['high']:+.3f}){told}."
+    )
 
 
 def _page(verdict: dict[str, Any], found: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from thorax.errors import InputError
 from thorax.evaluation import evaluate, select
 from thorax.evaluation.card import write_card
 from thorax.evaluation.localization import localization_figures, locate
+from thorax.evaluation.paired import Answers, compare
+from thorax.evaluation.ranking import auroc, delong
 from thorax.settings import Evaluation, Select
 
 SETTINGS = Evaluation(bootstrap=60)
@@ -134,14 +137,44 @@ def test_select_takes_the_best_and_says_why(evaluated, facts: dict, tmp_path: Pa
     worse = facts
     worse["metrics"]["mean"]["auroc"] = {"value": 0.55, "low": 0.5, "high": 0.6}
     (tmp_path / "worse").mkdir()
+    answers = Answers.load(evaluated[1] / "scores.npz")
+    noise = np.random.default_rng(0).random(answers.probabilities.shape)
+    replace(answers, probabilities=noise).save(tmp_path / "worse" / "scores.npz")
     (tmp_path / "worse" / "evaluation.json").write_text(json.dumps(worse))
     verdict = select({"resnet50": tmp_path / "worse", "custom_cnn": evaluated[1]}, Select(), tmp_path / "s")
     assert verdict["winner"] == "custom_cnn"
     assert "against 0.550 of resnet50" in verdict["reason"]
     assert [row["name"] for row in verdict["table"]] == ["custom_cnn", "resnet50"]
+    behind = verdict["table"][1]["behind"]
+    assert behind["mean"]["low"] > 0.1
+    assert behind["findings"]["Edema"]["p_value"] < 0.01
+    assert verdict["disagreement"]["entropy"] < verdict["disagreement"]["spread"]
     page = (tmp_path / "s" / "comparison.html").read_text()
     assert "resnet50" in page
     assert json.loads((tmp_path / "s" / "selection.json").read_text())["winner"] == "custom_cnn"
+
+
+def test_a_paired_comparison_knows_what_is_common_to_both(evaluated) -> None:
+    answers = Answers.load(evaluated[1] / "scores.npz")
+    random = np.random.default_rng(0)
+    other = replace(answers, probabilities=answers.probabilities + random.normal(0, 0.02, answers.probabilities.shape))
+    found = compare(answers, other, ["a", "b", "c"], 200, 0.95)
+    ours, theirs = (auroc(one.probabilities[:, 0], one.truth[:, 0]) for one in (answers, other))
+    assert found["findings"]["a"]["value"] == pytest.approx(ours - theirs)
+    expected = delong(answers.probabilities[:, 0], other.probabilities[:, 0], answers.truth[:, 0])
+    assert found["findings"]["a"]["p_value"] == pytest.approx(expected.p_value)
+    # Unpaired, the interval of either AUROC alone is several times as wide.
+    width = found["mean"]["high"] - found["mean"]["low"]
+    alone = evaluated[0]["metrics"]["mean"]["auroc"]
+    assert width < 0.5 * (alone["high"] - alone["low"])
+    with pytest.raises(InputError, match="other images"):
+        compare(answers, replace(answers, image=answers.image[::-1]), ["a", "b", "c"], 10, 0.95)
+
+
+def test_no_identifier_of_a_person_is_kept(evaluated) -> None:
+    kept = (evaluated[1] / "scores.npz").read_bytes() + (evaluated[1] / "evaluation.json").read_bytes()
+    assert b"test17" not in kept
+    assert "test17" not in "".join(map(str, Answers.load(evaluated[1] / "scores.npz").patient))
 
 
 def test_select_refuses_what_cannot_be_compared(evaluated, facts: dict, tmp_path: Path) -> None:
