@@ -13,6 +13,7 @@ from thorax.datasets.phantom.subject import FINDINGS, SCANNERS, Subject, twin
 from thorax.files import atomic_path
 
 SEVERITIES = (0.25, 0.6, 1.0)
+_COLUMNS = 2 * (1 + len(SEVERITIES))
 _FRAME = 255
 
 
@@ -36,48 +37,52 @@ def subjects(count: int, seed: int = 0) -> list[Subject]:
     return chosen
 
 
-def contact_sheet(out: Path, size: int = 256, seed: int = 0, findings: Sequence[str] = FINDINGS) -> Path:
-    """Write one picture: two rows of normals, then a row a finding, its healthy twin first, then severity by severity.
+def contact_sheet(out: Path, size: int = 192, seed: int = 0, findings: Sequence[str] = FINDINGS) -> Path:
+    """Draw eight normals, then every finding: the healthy twin, then severity by severity.
 
     Args:
-        out: the PNG to write.
+        out: the PNG to write; or a folder, which gets `phantom-sheet.png`, and `phantom-normals.png` in double size.
         size: pixels of each phantom.
         seed: which subjects.
-        findings: the rows.
+        findings: which; none for normals alone.
 
     Returns:
-        `out`. Boxes are drawn as thin frames, on the copy at the right of each pair only where they hide nothing: at
-        severity 1.
+        `out`. At severity 1 the finding's box is drawn as a frame around it.
     """
-    columns = 1 + len(SEVERITIES)
-    caption = max(size // 14, 9)
-    rows: list[list[tuple[np.ndarray, str]]] = []
-    normals = subjects(2 * columns, seed)
-    pictures = [(render(one, size).image8, _describe(one)) for one in normals]
-    rows += [pictures[:columns], pictures[columns:]]
+    if out.suffix.lower() != ".png":
+        contact_sheet(out / "phantom-normals.png", 2 * size, seed, ())
+        contact_sheet(out / "phantom-sheet.png", size, seed, findings)
+        return out
+    healthy = subjects(_COLUMNS, seed)
+    cells = [(render(one, size).image8, _describe(one)) for one in healthy]
     for index, finding in enumerate(findings):
         view = "AP" if index % 3 == 2 else "PA"
         subject = replace(subjects(1, seed + 1000 + index)[0], sex="MF"[index % 2], view=view, scanner="standard")
-        row = [(render(twin(subject), size).image8, f"healthy twin, {_describe(subject)}")]
-        for severity in SEVERITIES:
-            phantom = render(replace(subject, findings={finding: severity}), size)
-            picture = phantom.image8
-            if severity == SEVERITIES[-1]:
-                picture = _framed(picture, phantom.boxes[finding])
-            row.append((picture, f"{finding.replace('_', ' ')} {severity:g}"))
-        rows.append(row)
+        cells += _row(subject, finding, size)
 
-    sheet = Image.new("L", (columns * size, len(rows) * (size + caption)))
+    caption = max(size // 14, 9)
+    columns = _COLUMNS if findings else _COLUMNS // 2
+    sheet = Image.new("L", (columns * size, -(-len(cells) // columns) * (size + caption)))
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=max(caption - 4, 7))
-    for at, row in enumerate(rows):
-        for column, (picture, words) in enumerate(row):
-            corner = (column * size, at * (size + caption))
-            sheet.paste(Image.fromarray(picture), corner)
-            draw.text((corner[0] + 4, corner[1] + size), words, fill=255, font=font)
+    for at, (picture, words) in enumerate(cells):
+        corner = (at % columns * size, at // columns * (size + caption))
+        sheet.paste(Image.fromarray(picture), corner)
+        draw.text((corner[0] + 4, corner[1] + size), words, fill=255, font=font)
     with atomic_path(out) as partial:
         sheet.save(partial, format="PNG", optimize=True)
     return out
+
+
+def _row(subject: Subject, finding: str, size: int) -> list[tuple[np.ndarray, str]]:
+    """Return pictures and captions: the healthy twin, then the finding at each severity."""
+    row = [(render(twin(subject), size).image8, f"healthy twin, {_describe(subject)}")]
+    for severity in SEVERITIES:
+        phantom = render(replace(subject, findings={finding: severity}), size)
+        framed = severity == SEVERITIES[-1]
+        picture = _framed(phantom.image8, phantom.boxes[finding]) if framed else phantom.image8
+        row.append((picture, f"{finding.replace('_', ' ')} {severity:g}"))
+    return row
 
 
 def _describe(subject: Subject) -> str:

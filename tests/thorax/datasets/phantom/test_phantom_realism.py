@@ -63,9 +63,14 @@ def test_a_contact_sheet_has_a_row_a_finding(tmp_path):
     sheet = contact_sheet(tmp_path / "sheet.png", size=48, findings=("Effusion", "Nodule"))
     with Image.open(sheet) as image:
         assert image.format == "PNG"
-        assert image.size == (4 * 48, 4 * (48 + 9))
+        assert image.size == (8 * 48, 2 * (48 + 9))
         assert np.asarray(image).std() > 30
     assert not [path for path in tmp_path.iterdir() if path != sheet]
+
+
+def test_a_folder_gets_both_sheets(tmp_path):
+    contact_sheet(tmp_path / "images", size=32, findings=("Mass",))
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["phantom-normals.png", "phantom-sheet.png"]
 
 
 def test_the_subjects_of_a_sheet_are_all_different():

@@ -57,7 +57,8 @@ def consolidation(scene: Scene, severity: float, rng: np.random.Generator) -> np
     """
     side, grid, anatomy = side_of(scene.anatomy, "Consolidation"), scene.grid, scene.anatomy
     at = place(anatomy, side, rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.85))
-    radii = (rng.uniform(0.085, 0.12), rng.uniform(0.09, 0.13))
+    grown = 0.85 + 0.45 * severity
+    radii = (rng.uniform(0.085, 0.12) * grown, rng.uniform(0.09, 0.13) * grown)
     rho = lobulated(grid, at, radii, rng, 0.10, turn=rng.uniform(-0.4, 0.4))
     rough = fractal(rng, grid.size, 12, 128, 0.6)
     share = step((1.2 - rho + 0.05 * rough) / 0.5)
@@ -141,7 +142,9 @@ def edema(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray
             share, np.clip(wing + base * np.exp(-((grid.u * SIGN[side] / 0.3) ** 4)), 0, 1) * _half(scene, side)
         )
     where = (share > 0.35) & scene.field
-    share = np.clip(share * patches, 0, 1) * np.float32(0.08 + 0.62 * severity)
+    right, left = 1 - 0.45 * rng.random(2)  # seldom the same on both sides
+    share = share * patches * np.where(grid.u < 0, np.float32(right), np.float32(left))
+    share = np.clip(share, 0, 1) * np.float32(0.08 + 0.68 * severity)
     fill(scene, share, 0.7)
     lines = np.zeros_like(scene.lung)
     for side in (0, 1):
