@@ -34,7 +34,7 @@ class Specification:
 
 
 ARCHITECTURES: dict[str, Specification] = {
-    "custom_cnn": Specification(custom_cnn, (16, 8), 32),
+    "custom_cnn": Specification(custom_cnn, (8, 16), 32),
     "densenet121": Specification(torchvision_nets.densenet121, (32, 16), 32, "DenseNet121_Weights.IMAGENET1K_V1"),
     "resnet50": Specification(torchvision_nets.resnet50, (32, 16), 32, "ResNet50_Weights.IMAGENET1K_V2"),
     "efficientnet_b0": Specification(

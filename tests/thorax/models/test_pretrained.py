@@ -71,9 +71,9 @@ def test_weights_of_another_shape_are_named(weights, tmp_path):
 
 def test_weights_that_lack_a_layer_are_refused(weights, tmp_path):
     source, _ = weights
-    tensors = {name: tensor for name, tensor in source.state_dict().items() if "stage3.1" not in name}
+    tensors = {name: tensor for name, tensor in source.state_dict().items() if "stage2.1" not in name}
     save_file(tensors, tmp_path / "part.safetensors")
-    with pytest.raises(InputError, match=r"lacks backbone.stage3.1"):
+    with pytest.raises(InputError, match=r"lacks backbone.stage2.1"):
         build("custom_cnn", 2, pretrained=str(tmp_path / "part.safetensors"))
 
 
