@@ -111,7 +111,8 @@ def _rows(manifest: pd.DataFrame, data: Data, split: Split) -> tuple[pd.DataFram
     known = manifest.assign(**{name: found[:, column] for column, name in enumerate(classes)})
     facts = ["image_id", "patient_id", "study_id", "path", "view", "age", "sex", "sha256"]
     rows = manifest[facts].copy()
-    rows["split"] = splits.assign(known, classes, split).to_numpy()
+    # By the published labels alone, as the data gate divides them before there is a store.
+    rows["split"] = splits.assign(manifest, classes, split).to_numpy()
     rows["filter_no_finding"] = labels.no_finding(manifest) if data.no_finding == "filter" else False
     learned = labels.targets(found, classes, data, manifest["image_id"].tolist())
     judged = labels.truth(found, data)

@@ -63,7 +63,11 @@ def evaluate(
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_pandas("thorax")
+    whole = (
+        context.data_sources.add_pandas("thorax")
+        .add_dataframe_asset("table")
+        .add_batch_definition_whole_dataframe("whole")
+    )
     groups: dict[tuple[str, str], list[Expectation]] = {}
     for expectation in expectations:
         long = len(tables[expectation.subject]) > _LONG
@@ -73,8 +77,7 @@ def evaluate(
         table = tables[subject]
         columns = list(dict.fromkeys(member.column for member in members if member.column))
         narrow = table[columns] if columns else table.head(1)
-        asset = source.add_dataframe_asset(f"{subject} {column}")
-        batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": narrow})
+        batch = whole.get_batch({"dataframe": narrow})
         suite = gx.ExpectationSuite(name=f"{subject} {column}", expectations=[_build(member) for member in members])
         # A row that fails is looked up by its position; the query that finds it again is for databases.
         verdict = batch.validate(
