@@ -15,15 +15,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 @app.command("make-phantom")
 def make_phantom(
     target: Annotated[Path, typer.Option("--out", help="The folder to make: missing, empty, or begun the same way.")],
-    count: Annotated[int | None, typer.Option(help="Images. [default: data.phantom.count]")] = None,
-    size: Annotated[int | None, typer.Option(help="Width and height in pixels. [default: data.phantom.size]")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
+    count: Annotated[int | None, typer.Option(help="Images; by default data.phantom.count.")] = None,
+    size: Annotated[int | None, typer.Option(help="Width and height in pixels; by default data.phantom.size.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same bytes; by default data.phantom.seed.")
+    ] = None,
     layout: Annotated[str, typer.Option(help="nih, chexpert or dicom.")] = "nih",
     findings: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="nih14, chexpert-report, or a list with commas. Each then shows in 30% of the images (less where many "
-            "are chosen); without it, all show at the rates of NIH's table."
+            help="nih14, chexpert-report, or names (with commas, or repeated). Each then shows in 30% of the images "
+            "(less where many are chosen); without it, all show at the rates of NIH's table."
         ),
     ] = None,
     prevalence: Annotated[float | None, typer.Option(help="The rate of each finding instead.")] = None,
@@ -36,7 +38,7 @@ def make_phantom(
         typer.Option(
             metavar="KEY=VALUE",
             help="prevalence=2, ap_share=0.9, age=+20, exposure=0.6, noise=3, blur=2, scanner=NAME or "
-            "confounder=Effusion:0.9. Repeatable.",
+            "confounder=Effusion:0.9 (the side marker follows it). Repeatable.",
         ),
     ] = None,
     label_noise: Annotated[float, typer.Option(help="Share of the findings that the labels miss (and make up).")] = 0.0,
@@ -53,7 +55,7 @@ def make_phantom(
     arguments: dict[str, Any] = {
         **_defaults(count=count, size=size, seed=seed),
         "layout": layout,
-        "findings": findings,
+        "findings": ",".join(findings or ()) or None,
         "prevalence": prevalence,
         "severity": severity,
         "shift": parse_shift(shift or ()),
@@ -93,7 +95,9 @@ def _defaults(**given: int | None) -> dict[str, int]:
 
 @app.command("phantom-sheet")
 def phantom_sheet(
-    target: Annotated[Path, typer.Option("--out", help="The picture to write (PNG).")] = Path("phantom-sheet.png"),
+    target: Annotated[
+        Path, typer.Option("--out", help="The picture to write (PNG), or a folder for normals and findings apart.")
+    ] = Path("phantom-sheet.png"),
 ) -> None:
     """Draw normal phantoms, and every finding at three severities beside its normal twin."""
     from thorax.datasets.phantom.sheet import contact_sheet

@@ -4,11 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from thorax.datasets.phantom import generate, worker
+from thorax.datasets.phantom import generate, truth, worker
 from thorax.datasets.phantom.generate import make_phantom
+from thorax.datasets.phantom.render import Phantom, render
+from thorax.datasets.phantom.subject import Subject
 from thorax.errors import InputError, RoomError
 from thorax.files import digest_folder
 
@@ -16,11 +19,29 @@ COUNT = 40  # more than a block
 ARGUMENTS = {"count": COUNT, "size": 32, "seed": 3, "findings": "Effusion,Mass", "workers": 1}
 
 
+def draw(subject: Subject, size: int) -> Phantom:
+    """Stand in for the renderer: noise of the subject's seed, and a square for each finding."""
+    image = np.random.default_rng(subject.seed).integers(0, 4096, (size, size), dtype=np.uint16)
+    square = np.zeros((size, size), dtype=bool)
+    square[4:8, 4:8] = True
+    masks = dict.fromkeys(subject.findings, square)
+    boxes = dict.fromkeys(subject.findings, (4 / size, 4 / size, 4 / size, 4 / size))
+    return Phantom(image, (image >> 4).astype(np.uint8), masks, boxes, dict(subject.findings), 0.45, square)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "data"
-    make_phantom(folder, **ARGUMENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "render", draw)
+        make_phantom(folder, **ARGUMENTS)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def quick_renderer(monkeypatch):
+    """What is tested here is all but the rendering; processes of their own still render."""
+    monkeypatch.setattr(worker, "render", draw)
 
 
 def test_a_finished_dataset_holds_its_parts_and_nothing_of_its_making(finished):
@@ -37,17 +58,21 @@ def test_a_finished_dataset_holds_its_parts_and_nothing_of_its_making(finished):
     about = json.loads((finished / "phantom.json").read_text())
     assert about["synthetic"] is True and about["complete"] is True and about["seed"] == 3
     assert about["arguments"]["size"] == 32 and about["arguments"]["rates"] == {"Effusion": 0.3, "Mass": 0.3}
-    truth = pd.read_parquet(finished / "truth.parquet")
-    assert len(truth) == COUNT * 3  # Effusion, Mass, Support_Devices
-    assert truth["cardiothoracic_ratio"].between(0.2, 0.9).all()
+    rows = pd.read_parquet(finished / "truth.parquet")
+    assert len(rows) == COUNT * 3  # Effusion, Mass, Support_Devices
+    assert rows["cardiothoracic_ratio"].between(0.2, 0.9).all()
 
 
 @pytest.mark.slow
-def test_the_number_of_workers_does_not_change_a_byte(finished, tmp_path):
-    steps = []
-    make_phantom(tmp_path / "two", **ARGUMENTS | {"workers": 2}, advance=steps.append)
-    assert digest_folder(tmp_path / "two") == digest_folder(finished)
-    assert sum(steps) == COUNT
+def test_the_number_of_workers_does_not_change_a_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "render", render)
+    folders = {}
+    for workers in (1, 2):
+        steps: list[int] = []
+        make_phantom(tmp_path / str(workers), **ARGUMENTS | {"workers": workers}, advance=steps.append)
+        folders[workers] = digest_folder(tmp_path / str(workers))
+        assert sum(steps) == COUNT
+    assert folders[1] == folders[2]
 
 
 def test_another_seed_gives_other_images(finished, tmp_path):
@@ -172,10 +197,9 @@ def test_a_disk_that_fills_up_midway_is_named_and_the_run_continues(finished, tm
 
 @pytest.mark.slow
 def test_a_killed_worker_is_named_and_the_run_continues(tmp_path, monkeypatch, finished):
-    monkeypatch.setattr(generate, "make_block", die)
-    with pytest.raises(RoomError, match="was killed"):
+    with monkeypatch.context() as patch, pytest.raises(RoomError, match="was killed"):
+        patch.setattr(generate, "make_block", die)
         make_phantom(tmp_path / "data", **ARGUMENTS | {"workers": 2})
-    monkeypatch.undo()
     make_phantom(tmp_path / "data", **ARGUMENTS)
     assert digest_folder(tmp_path / "data") == digest_folder(finished)
 
@@ -191,13 +215,9 @@ def die(*_):
 def test_memory_stays_flat_in_the_number_of_images(tmp_path, monkeypatch):
     import tracemalloc
 
-    from thorax.datasets.phantom.render import render
-    from thorax.datasets.phantom.subject import Subject
-
-    picture = render(Subject(seed=1), 32)
-    monkeypatch.setattr(worker, "render", lambda subject, size: picture)
+    monkeypatch.setattr(truth, "_ROWS", 100)
     peaks = []
-    for count in (1500, 4000):
+    for count in (100, 800):
         tracemalloc.start()
         make_phantom(tmp_path / str(count), **ARGUMENTS | {"count": count})
         peaks.append(tracemalloc.get_traced_memory()[1])

@@ -22,7 +22,7 @@ from thorax.findings import CHEXPERT13, NIH14, NO_FINDING
 from thorax.imaging import read_image
 from thorax.imaging.intensity import stretch
 
-ARGUMENTS = {"count": 40, "size": 48, "seed": 3, "workers": 1}
+ARGUMENTS = {"count": 32, "size": 32, "seed": 3, "workers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_nih_s_adapter_reads_labels_and_boxes_back(folders, layout):
     truth = truth_of(folder)
     manifest = read.manifest.set_index("image_id")
     present = truth.assign(present=truth["severity"] > 0).pivot(index="image_id", columns="finding", values="present")
-    assert len(manifest) == 40
+    assert len(manifest) == 32
     for finding in NIH14:
         assert (manifest[finding] == present[finding].reindex(manifest.index)).all(), finding
     assert (manifest[NO_FINDING] == ~present[list(NIH14)].any(axis=1).reindex(manifest.index)).all()
@@ -122,7 +122,7 @@ def test_spellings_and_frames_are_the_published_ones(folders):
         rows = list(csv.reader(stream))[1:]
     assert {len(row) for row in rows} == {6}
     assert "Infiltrate" in {row[1] for row in rows} and "Infiltration" not in {row[1] for row in rows}
-    assert max(float(row[2]) + float(row[4]) for row in rows) > 48, "pixels of 1024, not of the files"
+    assert max(float(row[2]) + float(row[4]) for row in rows) > 32, "pixels of 1024, not of the files"
     labels = (folders["nih"] / "Data_Entry_2017_v2020.csv").read_text()
     assert "|" in labels and ",No Finding," in labels and "Infiltration" in labels and "Support" not in labels
     paths = (folders["chexpert"] / "CheXpert-v1.0-small" / "train.csv").read_text().splitlines()
@@ -141,8 +141,8 @@ def test_masks_and_twins_belong_to_their_images(folders):
     for row in framed.head(12).itertuples():
         stem = row.path.removesuffix(".png")
         mask = np.asarray(Image.open(folders["nih"] / "masks" / stem / f"{row.finding}.png"))
-        assert mask.shape == (48, 48) and mask.dtype == bool and mask.any()
-        centre = int((row.y + row.h / 2) * 48), int((row.x + row.w / 2) * 48)
+        assert mask.shape == (32, 32) and mask.dtype == bool and mask.any()
+        centre = int((row.y + row.h / 2) * 32), int((row.x + row.w / 2) * 32)
         ys, xs = np.nonzero(mask)
         assert ys.min() - 1 <= centre[0] <= ys.max() + 1 and xs.min() - 1 <= centre[1] <= xs.max() + 1
     for path, shown in truth.groupby("path")["severity"].max().items():

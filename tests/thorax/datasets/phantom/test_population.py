@@ -30,8 +30,8 @@ def draw(**arguments) -> list[Case]:
 
 @pytest.fixture(scope="module")
 def published() -> pd.DataFrame:
-    """Fourteen thousand images at the published rates."""
-    return table(draw(count=14_000, seed=5))
+    """Ten thousand images at the published rates."""
+    return table(draw(count=10_000, seed=5))
 
 
 def test_rates_are_those_of_the_published_table(published):
@@ -47,18 +47,18 @@ def test_pairs_occur_together_as_often_as_published(published):
     sampled, true, weight = [], [], []
     for one, two in itertools.combinations(range(14), 2):
         expected = joint[one, two] / rates.IMAGES * len(published)
-        if expected < 30:
+        if expected < 25:
             continue
         both = (published[NIH14[one]] & published[NIH14[two]]).mean()
         sampled.append(np.log(both / published[NIH14[one]].mean() / published[NIH14[two]].mean()))
         true.append(np.log(joint[one, two] * rates.IMAGES / single[one] / single[two]))
-        weight.append(np.sqrt(2 / expected))
-    assert len(sampled) > 40
+        weight.append(np.sqrt(3 / expected))  # images of a patient are alike
+    assert len(sampled) > 30
     deviation = (np.array(sampled) - true) / np.array(weight)
     assert np.abs(deviation).max() < 4
     assert np.corrcoef(sampled, true)[0, 1] > 0.95
     # The gate sees independent findings: their log lifts would all be 0.
-    assert np.abs(np.array(true) / weight).max() > 10
+    assert np.abs(np.array(true) / weight).max() > 8
 
 
 def test_views_sexes_and_ages_follow_the_findings(published):
@@ -165,9 +165,9 @@ def test_a_shift_changes_its_own_parameter_and_nothing_else(shift, field):
 
 
 def test_prevalence_and_view_shift_keep_the_anatomy():
-    plain = draw(count=2500, seed=2, findings="Effusion,Mass")
-    double = draw(count=2500, seed=2, findings="Effusion,Mass", shift={"prevalence": 2})
-    bedside = draw(count=2500, seed=2, findings="Effusion,Mass", shift={"ap_share": 0.9})
+    plain = draw(count=1500, seed=2, findings="Effusion,Mass")
+    double = draw(count=1500, seed=2, findings="Effusion,Mass", shift={"prevalence": 2})
+    bedside = draw(count=1500, seed=2, findings="Effusion,Mass", shift={"ap_share": 0.9})
     assert [case.subject.seed for case in plain] == [case.subject.seed for case in double]
     assert table(double)["Effusion"].mean() / table(plain)["Effusion"].mean() == pytest.approx(2, abs=0.15)
     assert all(
