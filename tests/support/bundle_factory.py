@@ -191,7 +191,7 @@ def write_steps(folder: Path, seed: int = 1, sharpness: float = 1.0, synthetic: 
     write_store(places["store"], synthetic=synthetic)
     write_training(places["train"], places["store"], seed, sharpness)
     places["calibration"].mkdir()
-    calibrate(places["train"], CalibrationSettings(ood_quantile=0.98), places["calibration"])
+    calibrate(places["train"], CalibrationSettings(), places["calibration"], places["store"])
     with patch("thorax.evaluation.report.write_report", _without_figures):
         evaluate(
             places["train"],

@@ -37,18 +37,18 @@ def map_on_image(map_: np.ndarray, size: int, spot: Placement) -> np.ndarray:
 
 def answer(
     calibration: "Calibration",
+    inputs: np.ndarray,
     outputs: tuple[np.ndarray, np.ndarray, np.ndarray],
     views: Sequence[str],
-    size: int,
     spots: Sequence[Placement] | None = None,
 ) -> list[tuple[tuple[FindingAnswer, ...], Novelty]]:
     """Turn outputs into answers.
 
     Args:
         calibration: of the bundle.
+        inputs: uint8 (N, S, S), what the network read.
         outputs: logits (N, F), features (N, D) and class activation maps (N, F, h, w) of the same images.
         views: of each image; conformal cut-offs may differ between them.
-        size: of the network's square, in px.
         spots: where each image lies in it; without them no boxes are drawn up.
 
     Returns:
@@ -59,7 +59,8 @@ def answer(
     decisions = calibration.decisions(probabilities)
     conformal = calibration.conformal(probabilities, views)
     uncertainty = np.clip(calibration.uncertainty(probabilities), 0.0, 1.0)
-    scores = calibration.ood_score(features)
+    scores = calibration.ood_score(features, inputs)
+    size = inputs.shape[-1]
     cutoff = float(calibration.ood_cutoff)
     thresholds = calibration.thresholds
     results = []

@@ -30,7 +30,7 @@ def write(folder: Path, train_dir: Path, store: "ImageStore", calibration: "Cali
     probabilities = calibration.probabilities(outputs.logits)
     folder.mkdir()
     entries = []
-    known = calibration.ood_score(outputs.features) <= calibration.ood_cutoff
+    known = calibration.ood_score(outputs.features, store.images(rows)) <= calibration.ood_cutoff
     for number, (kind, title, index) in enumerate(_choose(truth, probabilities, known, calibration)):
         name = f"{number + 1}-{kind}.png"
         Image.fromarray(store.images(rows[[index]])[0]).save(folder / name)

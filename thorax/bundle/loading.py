@@ -147,7 +147,7 @@ class Bundle:
         outputs = self.run(inputs)
         spots = [self.spot(r.width, r.height) for r in radiographs]
         views = [r.view or "unknown" for r in radiographs]
-        answers = answer(self.calibration, outputs, views, self.info.size, spots)
+        answers = answer(self.calibration, inputs, outputs, views, spots)
         model, rule = self.model, self.calibration.refer_rule
         predictions = []
         for radiograph, network_input, maps, (found, novelty) in zip(

@@ -53,10 +53,10 @@ def write(path: Path, train_dir: Path, store: "ImageStore", calibration: "Calibr
         table = store.rows.iloc[rows]
         views = ["unknown" if pd.isna(view) else str(view) for view in table["view"]]
         arrays = (outputs.logits, outputs.features, outputs.maps.astype(np.float32))
-        answers = answer(calibration, arrays, views, store.size)
+        images = store.images(rows)
+        answers = answer(calibration, images, arrays, views)
         people = zip(views, table["age"], table["sex"], strict=True)
-        for row, (view, age, sex), (found, novelty) in zip(rows, people, answers, strict=True):
-            pixels = store.images(np.array([row]))[0]
+        for pixels, (view, age, sex), (found, novelty) in zip(images, people, answers, strict=True):
             image = ImageReport(
                 kind="store",
                 width=store.size,

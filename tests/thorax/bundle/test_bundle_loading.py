@@ -65,9 +65,11 @@ def test_refers_as_the_calibration_s_rule_says(sample_bundle: Path) -> None:
     pictures = radiographs(sample_bundle)
     noise = np.random.default_rng(0).random((64, 64)).astype(np.float32)
     pictures.append(Radiograph(noise, 64, 64, 8, "PNG"))
-    logits, features, _ = bundle.run(bundle.inputs(pictures))
+    inputs = bundle.inputs(pictures)
+    logits, features, _ = bundle.run(inputs)
     rule = bundle.calibration
-    expected = rule.refer(rule.probabilities(logits), rule.ood_score(features))
+    expected = rule.refer(rule.probabilities(logits), rule.ood_score(features, inputs))
+    expected |= np.array([bool(picture.checks) for picture in pictures])
     predictions = bundle.predict(pictures)
     assert [one.refer for one in predictions] == expected.tolist()
     assert predictions[-1].novelty.out

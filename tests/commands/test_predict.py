@@ -1,0 +1,121 @@
+"""`thorax predict`: answers on the screen, for machines, as heatmaps, and as a table that survives a crash."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from bundle_factory import FINDINGS
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from commands import batch
+from commands.serve import predict
+from thorax.bundle import Bundle
+from thorax.errors import ImageError, InputError
+from thorax.imaging import read_image
+from thorax.prediction_log import columns_of
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(predict)
+
+
+@pytest.fixture
+def images(sample_bundle: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in sorted((sample_bundle / "examples").glob("*.png")):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture
+def run(home: Path, sample_bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("THORAX_HOME", str(home))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(home)
+
+    def call(*arguments: object, bundle: Path | None = sample_bundle) -> Result:
+        words = [*map(str, arguments), *(["--bundle", str(bundle)] if bundle else [])]
+        return CliRunner().invoke(app, words, catch_exceptions=True)
+
+    return call
+
+
+def test_a_table_a_summary_and_heatmaps(run, images: Path, home: Path) -> None:
+    done = run(images / "1-positive.png", "--out", "heat")
+    assert done.exit_code == 0, done.exception
+    assert "effusion" in done.stdout
+    assert "The most probable finding is" in done.stdout
+    for finding in FINDINGS:
+        with Image.open(home / "heat" / f"1-positive-{finding}.png") as picture:
+            assert picture.size[0] > 64
+
+
+def test_json_is_json_and_nothing_else(run, images: Path, sample_bundle: Path) -> None:
+    done = run(images, "--json")
+    answers = json.loads(done.stdout)
+    assert [Path(one["file"]).name for one in answers] == sorted(path.name for path in images.iterdir())
+    direct = Bundle.load(sample_bundle).predict([read_image(Path(answers[0]["file"]))])[0]
+    assert answers[0]["findings"][0]["probability"] == pytest.approx(direct.findings[0].probability, abs=1e-9)
+    assert all(Path(path).is_file() for path in answers[0]["heatmaps"].values())
+
+
+def test_wrong_arguments_say_what_to_do(run, images: Path, tmp_path: Path) -> None:
+    assert "does not exist" in str(run(tmp_path / "none.png").exception)
+    (tmp_path / "empty").mkdir()
+    assert "no radiograph" in str(run(tmp_path / "empty").exception)
+    assert isinstance(run(images, "--version", "3").exception, InputError)
+    (images / "bad.png").write_text("no image")
+    bad = run(images / "bad.png").exception
+    assert isinstance(bad, ImageError)
+    assert "bad.png" in str(bad)
+
+
+def test_a_folder_becomes_a_table_and_a_bad_file_a_row(run, images: Path, home: Path, sample_bundle: Path) -> None:
+    (images / "0-bad.png").write_text("no image")
+    done = run(images, "--out", "answers.parquet")
+    assert done.exit_code == 0, done.exception
+    table = pd.read_parquet(home / "answers.parquet")
+    assert len(table) == 6
+    assert set(columns_of(FINDINGS)) <= set(table.columns)
+    assert "not a PNG" in table["reason"].iloc[0]
+    assert (table["reason"].iloc[1:] == "").all()
+    direct = Bundle.load(sample_bundle).predict([read_image(table["file"].iloc[1])])[0]
+    assert table["p_Effusion"].iloc[1] == pytest.approx(direct.of("Effusion").probability, abs=1e-6)
+
+
+def test_a_run_that_was_cut_off_goes_on(
+    images: Path, tmp_path: Path, sample_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Bundle.load(sample_bundle)
+    files, out = sorted(images.glob("*.png")), tmp_path / "out.parquet"
+    whole = model.predict
+    calls = []
+
+    def cut_off(pictures: list) -> list:
+        calls.append(len(pictures))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(pictures)
+
+    monkeypatch.setattr(batch, "BATCH", 2)
+    monkeypatch.setattr(model, "predict", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        batch.predict_table(model, files, out)
+    assert not out.exists()
+    part = next(tmp_path.glob(".out*"))
+    part.write_text(part.read_text() + '{"file": "half a li')
+    calls.append(0)
+    batch.predict_table(model, files, out)
+    assert calls[3:] == [2, 1]  # the first two were not done again
+    assert len(pd.read_parquet(out)) == 5
+    assert not part.exists()
+
+
+def test_rows_of_another_model_are_not_mixed_in(images: Path, tmp_path: Path, sample_bundle: Path) -> None:
+    (tmp_path / ".out.parquet.part.jsonl").write_text('{"file": "a", "model_version": "old"}\n')
+    with pytest.raises(InputError, match="version old"):
+        batch.predict_table(Bundle.load(sample_bundle), sorted(images.glob("*.png")), tmp_path / "out.parquet")
