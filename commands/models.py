@@ -67,7 +67,9 @@ def show(which: Which = "champion", set_: Set = None, json: Json = False) -> Non
     if json:
         print_json(item.as_dict() | {"history": [vars(entry) for entry in entries]})
         return
-    out.print(f"[bold]{item.name} version {item.version}[/], {item.state}: {', '.join(item.aliases) or 'no alias'}")
+    out.print(
+        f"[bold]{item.name} version {item.version}[/] is {item.state}; aliases: {', '.join(item.aliases) or 'none'}"
+    )
     if item.facts.get("synthetic") == "true":
         out.print("[yellow]Trained on synthetic phantoms: it says nothing about patients.[/]")
     rows = [(gate.name, _SIGN[gate.passed], gate.text) for gate in item.gates]
@@ -208,6 +210,39 @@ def diff(
         return
     rows = [(name, _short(a), _short(b)) for name, (a, b) in found.items()]
     table("What differs", ("what", f"version {left.version}", f"version {right.version}"), rows)
+
+
+@app.command()
+def bench(
+    pairs: Annotated[int, typer.Option(help="Pairs of models a row.")] = 1000,
+    patients: Annotated[int, typer.Option(help="Patients in the test split.")] = 400,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Show how often the gate against the champion is wrong, on pairs of models whose true difference is known."""
+    from dataclasses import asdict
+
+    from thorax.registry.simulation import simulate
+
+    settings = _load(set_)
+    gates, confidence = settings.registry.gates, settings.evaluation.confidence
+    margin = gates.challenger_margin
+    cases = [("better", margin, 0.0), ("better", margin, margin), ("better", margin, margin + 0.04)]
+    cases += [("not_worse", margin, -margin - 0.04), ("not_worse", margin, -margin), ("not_worse", margin, 0.0)]
+    cases += [("not_worse", margin, 0.04)]
+    found = []
+    for rule, limit, difference in cases:
+        err.print(f"{pairs:,} pairs: {rule}, true difference {difference:+.3f} …")
+        found.append(simulate(rule, limit, difference, pairs=pairs, patients=patients, confidence=confidence))
+    if json:
+        print_json([asdict(item) | {"error": item.error} for item in found])
+        return
+    rows = [
+        (item.rule, f"{item.margin:.3f}", f"{item.difference:+.3f}", f"{item.passed:.1%} ± {item.error:.1%}")
+        for item in found
+    ]
+    title = f"Challengers that pass the gate, of {pairs:,} with AUROC 0.80, {patients:,} test patients"
+    table(title, ("rule", "margin", "true difference", "passed"), rows, right=("margin", "true difference", "passed"))
 
 
 @app.command()

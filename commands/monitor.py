@@ -57,6 +57,34 @@ def report(
         raise typer.Exit(DRIFT)
 
 
+@app.command()
+def history(set_: Set = None, json: Json = False) -> None:
+    """List the reports that were made, the oldest first, with what alarmed in each."""
+    from thorax.files import read_json
+    from thorax.monitoring.page import said
+    from thorax.monitoring.report import FIGURES
+    from thorax.settings import load
+
+    folder = load(overrides=set_ or ()).var / "monitoring"
+    found = sorted((read_json(path) for path in folder.glob(f"*/{FIGURES}")), key=lambda item: str(item["made"]))
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (
+            item["made"][:16].replace("T", " "),
+            item["model_version"],
+            f"{item['since'][:16].replace('T', ' ')} to {item['until'][:16].replace('T', ' ')}",
+            f"{item['rows']:,}",
+            item["verdict"],
+            ", ".join(said(name) for name in item["alarms"][:3]),
+        )
+        for item in found
+    ]
+    columns = ("made (UTC)", "version", "predictions from", "rows", "verdict", "furthest beyond their cut-offs")
+    table("Drift reports", columns, rows, right=("rows",))
+
+
 def retrain(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the version that comes of it.")],
     set_: Set = None,
@@ -110,7 +138,7 @@ def make_report(
     frame = read_log(log or settings.var / "serving" / "predictions.db", *span)
     model = resolve(settings, version or CHAMPION)
     reference = pd.read_parquet(fetch_version(settings, model) / "reference.parquet")
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     folder = target or settings.var / "monitoring" / stamp
     found = compare(settings, frame, reference, folder, model_version=model.version, distributions=not quick)
     if not quick:

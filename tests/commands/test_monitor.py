@@ -64,6 +64,9 @@ def test_a_quiet_window_ends_well_and_drift_ends_with_ten(run: Callable[..., Res
     tree = json.loads(drift.stdout)
     assert tree["alarms"] == ["brightness"]
     assert Path(tree["page"]).is_file()
+    told = json.loads(CliRunner().invoke(app, ["history", "--json"]).stdout)
+    assert "drift" in [item["verdict"] for item in told]
+    assert "image: brightness" in CliRunner().invoke(app, ["history"]).stdout
 
 
 def test_a_window_too_small_gives_no_verdict(run: Callable[..., Result], with_registry: Settings) -> None:

@@ -13,6 +13,7 @@ from thorax.errors import InputError
 
 #: Fewer images of either class than this leave a finding out of a comparison.
 MIN_CLASS = 5
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def auroc(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
         weights: (n,) how often each image counts.
     """
     order = np.argsort(scores, kind="stable")
-    return _auroc_sorted(truth[order], _tie_groups(scores[order]), weights[order])
+    return float(_auroc_sorted(truth[order], _tie_groups(scores[order]), weights[order]))
 
 
 def compare(
@@ -110,9 +111,10 @@ def _differences(
         order = np.argsort(scores[known], kind="stable")
         sides.append((truth[known][order], _tie_groups(scores[known][order]), owner[known][order]))
     found = np.empty((len(draws), 2))
-    for r, weights in enumerate(draws):
+    for start in range(0, len(draws), _BATCH):
+        batch = slice(start, start + _BATCH)
         for side, (labels, groups, people) in enumerate(sides):
-            found[r, side] = _auroc_sorted(labels, groups, weights[people])
+            found[batch, side] = _auroc_sorted(labels, groups, draws[batch][:, people])
     return found[:, 0] - found[:, 1]
 
 
@@ -121,15 +123,16 @@ def _tie_groups(ordered: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
 
-def _auroc_sorted(labels: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> float:
-    """Mann–Whitney by runs of equal scores, ascending."""
+def _auroc_sorted(labels: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mann–Whitney by runs of equal scores, ascending, for weights (…, n)."""
     if not len(labels):
-        return float("nan")
-    positive = np.add.reduceat(weights * (labels == 1), groups).astype(np.float64)
-    negative = np.add.reduceat(weights * (labels == 0), groups).astype(np.float64)
-    below = np.cumsum(negative) - negative
-    total = positive.sum() * negative.sum()
-    return float((positive * (below + negative / 2)).sum() / total) if total else float("nan")
+        return np.full(weights.shape[:-1], np.nan)
+    positive = np.add.reduceat(weights * (labels == 1), groups, axis=-1).astype(np.float64)
+    negative = np.add.reduceat(weights * (labels == 0), groups, axis=-1).astype(np.float64)
+    below = np.cumsum(negative, axis=-1) - negative
+    total = positive.sum(axis=-1) * negative.sum(axis=-1)
+    wins = (positive * (below + negative / 2)).sum(axis=-1)
+    return np.divide(wins, total, out=np.full(np.shape(wins), np.nan), where=total > 0)
 
 
 def _bounds(replicates: np.ndarray, confidence: float) -> Difference:

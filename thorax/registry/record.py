@@ -1,6 +1,7 @@
 """A pipeline run in MLflow: a parent with parameters, data and pages, a child an architecture, and a version."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorax.bundle import write_bundle
 from thorax.errors import InputError, RegistryError
-from thorax.files import digest_json, read_json, write_json
+from thorax.files import read_json, write_json
 from thorax.provenance import code_digest, commit, hardware, versions
 from thorax.registry.evidence import collect
 from thorax.registry.live import ARCHITECTURE, CACHED_FROM, PARENT, is_figure, log_curve
@@ -222,7 +223,10 @@ def _log_data(connection: "MlflowClient", run_id: str, dataset: Path, facts: Map
     frame = pd.read_parquet(dataset / "manifest.parquet").head(0)
     digest = str(facts.get("revision") or facts["manifest_digest"])[:36]
     # MLflow profiles the frame it is given; an empty one says its columns, and `counts` says the rest.
-    data = mlflow.data.from_pandas(frame, source=str(facts.get("source", "")), name=str(facts["source"]), digest=digest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a source that is a name, and of integer columns
+        source = str(facts["source"])
+        data = mlflow.data.from_pandas(frame, source=source, name=source, digest=digest)
     entity = data._to_mlflow_entity()
     counts = {key: facts[key] for key in ("images", "patients", "boxes") if key in facts}
     entity._profile = json.dumps(counts)
@@ -259,7 +263,6 @@ def _lineage(
         "manifest_digest": str(facts["manifest_digest"]),
         "split_digest": str(built.get("split_digest", "")),
         "params_digest": settings.digest(),
-        "params": digest_json(settings.train.model_dump(mode="json")),
         "pipeline_run": parent,
         "training_run": runs[winner],
         "versions": versions(),
