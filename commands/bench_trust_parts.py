@@ -1,0 +1,368 @@
+"""The measurements of `make bench-trust`; each returns rows of its table."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thorax.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from commands.bench_trust import Row
+
+_ALPHA = 0.1
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds on the clock, and of all processors together: on a machine that does nothing else they are about alike.
+
+    The verdicts go by the processors' seconds, as another program's work is not this one's.
+    """
+
+    wall: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s ({self.processor:.1f} s of processor)"
+
+
+class Clock:
+    """Started when made."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def read(self) -> Spent:
+        """Return what was spent since."""
+        return Spent(time.perf_counter() - self._wall, time.process_time() - self._processor)
+
+
+def published(folder: Path) -> "list[Row]":
+    """Calibrate a published network on ten patient-halves and judge it on the others."""
+    import numpy as np
+
+    from thorax.calibration.calibrators import logit
+    from thorax.calibration.choice import choose
+    from thorax.calibration.conformal import answers, fit_cutoffs
+    from thorax.calibration.fitting import negative_log_likelihood
+    from thorax.evaluation.calibration_error import expected_calibration_error
+
+    p, truth, patients = read_published(folder)
+    logits, names = logit(p), np.unique(patients)
+    errors: dict[str, list[float]] = {
+        name: [] for name in ("raw", "platt", "auto", "nll_raw", "nll", "sure_raw", "sure")
+    }
+    conformal = []
+    for seed in range(5):
+        half = np.isin(patients, np.random.default_rng(seed).permutation(names)[: len(names) // 2])
+        for fitted, held in ((half, ~half), (~half, half)):
+            y = truth[held]
+            after = {}
+            for method in ("platt", "auto"):
+                chosen = choose(logits[fitted], truth[fitted], patients[fitted], method=method)  # type: ignore[arg-type]
+                after[method] = np.stack(
+                    [one.calibrator.probabilities(logits[held, k]) for k, one in enumerate(chosen)], axis=1
+                )
+            for name, probabilities in (("raw", p[held]), *after.items()):
+                pairs = zip(probabilities.T, y.T, strict=True)
+                errors[name].append(float(np.mean([expected_calibration_error(a, b) for a, b in pairs])))
+            errors["nll_raw"].append(float(negative_log_likelihood(p[held], y).mean()))
+            errors["nll"].append(float(negative_log_likelihood(after["auto"], y).mean()))
+            errors["sure_raw"].append(int(((p[held] > 0.9) & (y == 0)).sum()))
+            errors["sure"].append(int(((after["auto"] > 0.9) & (y == 0)).sum()))
+            row = []
+            for k, one in enumerate(chosen):
+                cutoffs = fit_cutoffs(one.calibrator.probabilities(logits[fitted, k]), truth[fitted, k], _ALPHA)
+                said = answers(after["auto"][:, k], cutoffs)
+                row.append(float(np.mean(said == np.where(y[:, k] == 1, "absent", "present"))))
+            conformal.append(row)
+    mean = {name: float(np.mean(values)) for name, values in errors.items()}
+    often = truth.sum(axis=0) >= 200
+    worst = float(np.abs(np.mean(conformal, axis=0) - _ALPHA)[often].max())
+    return [
+        ("mean ECE-15 of the network's own probabilities", f"{mean['raw']:.4f}", "", None),
+        ("mean ECE-15, Platt a finding", f"{mean['platt']:.4f}", "", None),
+        ("mean ECE-15, automatic choice", f"{mean['auto']:.4f}", "≤ 0.0060", mean["auto"] <= 0.0060),
+        (
+            "NLL before → after",
+            f"{mean['nll_raw']:.4f} → {mean['nll']:.4f}",
+            "no worse",
+            mean["nll"] <= mean["nll_raw"],
+        ),
+        ("above 0.9 and wrong, a half, before → after", f"{mean['sure_raw']:.0f} → {mean['sure']:.0f}", "", None),
+        (f"conformal error, largest |error − {_ALPHA}|", f"{worst:.4f}", "≤ 0.01", worst <= 0.01),
+    ]
+
+
+def own(settings: Settings, folder: Path, epochs: int) -> "list[Row]":
+    """Train a small network with the focal loss on real radiographs, calibrate it, and judge it on test patients."""
+    import numpy as np
+
+    from thorax.calibration.outputs import read_outputs
+    from thorax.calibration.run import fit
+    from thorax.evaluation.run import evaluate
+
+    place = _own_network(settings, folder, epochs)
+    facts = evaluate(
+        place / "network",
+        place / "calibration",
+        place / "store",
+        settings.evaluation,
+        place / "evaluation",
+        "own",
+        False,
+    )
+    metrics, mean = facts["metrics"], facts["metrics"]["mean"]
+    often = [name for name in facts["findings"] if metrics[name]["positives"] >= 50]
+    reached = {name: metrics[name]["sensitivity"]["value"] for name in often}
+    target = facts["calibration"]["info"]["target"]
+    worst = max(often, key=lambda name: abs(reached[name] - target))
+    ratio = mean["ece"]["value"] / mean["ece_raw"]["value"]
+    sure_raw = sum(metrics[name]["overconfident_raw"] for name in facts["findings"])
+    sure = sum(metrics[name]["overconfident"] for name in facts["findings"])
+
+    # One split says little of 50 positives: ten halves of all patients that the network has not learnt from say more.
+    parts = [read_outputs(place / "network" / f"outputs-{split}.npz") for split in ("calibration", "test")]
+    pooled = replace(
+        parts[0],
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("image_id", "patient_id", "logits", "features", "truth")
+        },
+        maps=None,
+    )
+    found = []
+    for seed in range(10):
+        names = np.random.default_rng(seed).permutation(np.unique(pooled.patient_id))
+        half = np.isin(pooled.patient_id, names[: len(names) // 2])
+        kept = replace(pooled, **{name: getattr(pooled, name)[half] for name in _ARRAYS})
+        calibration = fit(tuple(facts["findings"]), kept, kept.features, settings.calibration)
+        called = calibration.decisions(calibration.probabilities(pooled.logits[~half]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            present = pooled.truth[~half] == 1
+            found.append((called & present).sum(axis=0) / present.sum(axis=0))
+    halves = np.nanmean(found, axis=0)[[facts["findings"].index(name) for name in often]]
+    furthest = float(np.abs(halves - target).max())
+    return [
+        ("mean test AUROC", f"{mean['auroc']['value']:.3f}", "", None),
+        (
+            "ECE before → after",
+            f"{mean['ece_raw']['value']:.3f} → {mean['ece']['value']:.3f}",
+            "≤ a third",
+            ratio <= 1 / 3,
+        ),
+        (
+            f"sensitivity furthest from {target} ({worst})",
+            f"{reached[worst]:.3f}",
+            "± 0.05",
+            abs(reached[worst] - target) <= 0.05,
+        ),
+        ("the same, mean of ten patient-halves", f"off by {furthest:.3f}", "± 0.05", furthest <= 0.05),
+        ("above 0.9 and wrong, before → after", f"{sure_raw} → {sure}", "≤ a fifth", sure <= sure_raw / 5),
+    ]
+
+
+_ARRAYS = ("image_id", "patient_id", "logits", "features", "truth")
+
+
+def strange(settings: Settings, folder: Path, epochs: int) -> "list[Row]":
+    """Tell other things, and radiographs that were turned or negated, from test radiographs."""
+    import numpy as np
+    import onnxruntime
+
+    from thorax.calibration import Calibration
+    from thorax.evaluation.ranking import auroc
+    from thorax.preprocessing.store import ImageStore
+
+    place = _own_network(settings, folder, epochs)
+    store, calibration = ImageStore.open(place / "store"), Calibration.load(place / "calibration")
+    session = onnxruntime.InferenceSession(str(place / "network" / "model.onnx"), providers=["CPUExecutionProvider"])
+
+    def scores(images: "np.ndarray") -> "np.ndarray":
+        parts = [
+            session.run(["features"], {"image": images[start : start + 64, None].astype(np.float32) / 255})[0]
+            for start in range(0, len(images), 64)
+        ]
+        return calibration.ood_score(np.concatenate(parts), images)
+
+    test = store.images(store.indices("test"))
+    usual = scores(test)
+    others = {
+        "photographs": (_photographs(folder, store.size), 0.98),
+        "CT and MR": (_slices(folder, store.size), 0.98),
+        "negatives": (255 - test, 0.90),
+        **{f"turned by {90 * turns}°": (np.rot90(test, turns, (1, 2)), 0.90) for turns in (1, 2, 3)},
+    }
+    rows: list[Row] = []
+    for name, (images, least) in others.items():
+        found = scores(np.ascontiguousarray(images))
+        area = auroc(np.concatenate([usual, found]), np.repeat([0.0, 1.0], [len(usual), len(found)]))
+        caught = float((found > calibration.ood_cutoff).mean())
+        rows.append((f"AUROC, {len(images)} {name} (caught {caught:.0%})", f"{area:.3f}", f"≥ {least}", area >= least))
+    alarms = float((usual > calibration.ood_cutoff).mean())
+    return [*rows, (f"false alarms among {len(usual)} test radiographs", f"{alarms:.1%}", "≤ 5%", alarms <= 0.05)]
+
+
+def speed(images: int = 22_433, findings: int = 14) -> "list[Row]":
+    """Time the bootstrap, the report page and the explanations."""
+    import tempfile
+
+    import numpy as np
+
+    from thorax.calibration.calibrators import sigmoid
+    from thorax.calibration.outputs import Outputs
+    from thorax.calibration.run import fit
+    from thorax.evaluation.figures_of_merit import Scores, figures
+    from thorax.evaluation.report import write_report
+    from thorax.evaluation.resampling import patient_weights
+    from thorax.evaluation.run import measure
+    from thorax.findings import NIH14
+    from thorax.settings import Calibration, Evaluation
+
+    random = np.random.default_rng(0)
+    logits = random.normal(-2.5, 1.2, size=(images, findings))
+    truth = (random.random((images, findings)) < sigmoid(logits)).astype(float)
+    patients = (np.arange(images) // 3.6).astype(int).astype(str)
+    p = sigmoid(logits)
+    clock = Clock()
+    weights = patient_weights(patients, 1000, 0)
+    figures(Scores(truth, p, p, np.full(findings, 0.1), patients), weights)
+    bootstrap = clock.read()
+
+    rows = slice(0, 2000)
+    outputs = Outputs(
+        np.arange(images)[rows].astype(str), patients[rows], logits[rows], random.normal(size=(2000, 64)), truth[rows]
+    )
+    calibration = fit(NIH14[:findings], outputs, outputs.features, Calibration())
+    import pandas as pd
+
+    people = pd.DataFrame({"sex": random.choice(["F", "M"], 2000), "age": random.integers(18, 90, 2000)})
+    evaluated = measure(
+        outputs, calibration, people, pd.DataFrame(columns=["image_id", "finding"]), Evaluation(bootstrap=100)
+    )
+    evaluated.facts.update(title="bench", synthetic=True)
+    with tempfile.TemporaryDirectory() as place:
+        write_report(evaluated, None, Path(place))  # the first draws the fonts' cache
+        clock = Clock()
+        write_report(evaluated, None, Path(place))
+        page, size = clock.read(), (Path(place) / "report.html").stat().st_size / 1e6
+    return [
+        (
+            f"1,000 replicates of all metrics, {images:,} × {findings}",
+            str(bootstrap),
+            "≤ 20 s",
+            bootstrap.processor <= 20,
+        ),
+        (f"report page, {findings} findings", str(page), "≤ 10 s", page.processor <= 10),
+        ("its size", f"{size:.1f} MB", "< 5 MB", size < 5),
+        *_explanations(findings),
+    ]
+
+
+def _explanations(findings: int, side: int = 224, rounds: int = 7) -> "list[Row]":
+    """Time the maps of all findings beside the forward pass that gives them, and beside the library's Grad-CAM."""
+    import numpy as np
+    import torch
+
+    from thorax.explain.gradients import gradient_map
+    from thorax.models import build
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = build("densenet121", findings).eval()
+    image = np.random.default_rng(0).random((side, side)).astype(np.float32)
+    batch = torch.from_numpy(image[None, None])
+    times: dict[str, list[float]] = {"forward": [], "with maps": [], "grad-cam": []}
+    with torch.no_grad():
+        network(batch)
+    for _ in range(rounds):  # in turns, so that what else the machine does falls on all alike
+        for name in times:
+            start = time.perf_counter()
+            if name == "grad-cam":
+                theirs = gradient_map(network, image, 0)
+            else:
+                with torch.no_grad():
+                    output = network(batch)
+                    if name == "with maps":
+                        maps = network.maps(output.feature_map)
+            times[name].append(time.perf_counter() - start)
+    start = time.perf_counter()
+    for _ in range(200):
+        network.maps(output.feature_map.detach())
+    alone = (time.perf_counter() - start) / 200
+    forward, grad_cam = min(times["forward"]), min(times["grad-cam"])
+    ours = (maps[0, 0] - network.head.bias[0]).detach().numpy() / maps.shape[-1] ** 2
+    difference = float(np.abs(ours - theirs).max())
+    return [
+        (f"maps of {findings} findings, of a forward pass", f"{alone / forward:.1%}", "≤ 5%", alone / forward <= 0.05),
+        ("forward pass, with maps, Grad-CAM of one finding", _ms(forward, min(times["with maps"]), grad_cam), "", None),
+        (f"Grad-CAM of {findings} findings, of a forward pass", f"{findings * grad_cam / forward:.0f}×", "", None),
+        ("maps less Grad-CAM before its rectifier, at most", f"{difference:.1e}", "≤ 1e-4", difference <= 1e-4),
+    ]
+
+
+def _ms(*seconds: float) -> str:
+    return ", ".join(f"{1000 * value:.0f}" for value in seconds) + " ms"
+
+
+def read_published(folder: Path) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+    """Return a published network's probabilities (N, 14), the truth (N, 14) and the patients (N,)."""
+    import pandas as pd
+
+    predictions = pd.read_csv(folder / "labels" / "chexnet_predictions.csv.gz")
+    labels = pd.read_csv(folder / "labels" / "Data_Entry_2017_v2020.csv.gz").set_index("Image Index")
+    labels = labels.loc[predictions["Image Index"]]
+    findings = [name.removeprefix("prob_") for name in predictions.columns[1:]]
+    truth = labels["Finding Labels"].str.get_dummies("|")[findings].to_numpy(float)
+    return predictions.iloc[:, 1:].to_numpy(), truth, labels["Patient ID"].to_numpy()
+
+
+def _own_network(settings: Settings, folder: Path, epochs: int) -> Path:
+    """Train and calibrate once, and keep it; a quarter of the patients are for the test, a fifth for calibration."""
+    from thorax.calibration import calibrate
+    from thorax.datasets.ingest import ingest
+    from thorax.preprocessing import build_store
+    from thorax.settings import load
+    from thorax.training import train
+
+    place = settings.var / "bench" / "trust" / f"custom_cnn-{epochs}"
+    shares = {"train": 0.45, "validation": 0.10, "calibration": 0.20, "test": 0.25}
+    overrides = ["data.source=nih", f"data.root={folder / 'nih256'}", "data.findings=nih14", f"train.epochs={epochs}"]
+    recipe = load(settings.home, [*overrides, *(f"split.{name}={share}" for name, share in shares.items())])
+    if not (place / "network" / "model.onnx").is_file():
+        ingest(recipe.data, recipe.data_root, place / "manifest")
+        build_store(recipe.data, recipe.split, recipe.preprocess, place / "manifest", recipe.data_root, place / "store")
+        train(place / "store", "custom_cnn", recipe.train, place / "network")
+    calibrate(place / "network", recipe.calibration, place / "calibration", place / "store")
+    return place
+
+
+def _photographs(folder: Path, size: int) -> "np.ndarray":
+    import numpy as np
+    from PIL import Image
+
+    from thorax.imaging import to_network_input
+
+    files = sorted(path for path in (folder / "natural").iterdir() if path.suffix in (".jpg", ".png"))
+    grey = [np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255 for path in files]
+    return np.stack([to_network_input(pixels, size) for pixels in grey])
+
+
+def _slices(folder: Path, size: int) -> "np.ndarray":
+    """Return CT and MR slices, which reading as a radiograph would refuse, as the network would read them."""
+    import numpy as np
+    import pydicom
+
+    from thorax.imaging import to_network_input
+
+    found: list[Any] = []
+    for path in sorted((folder / "dicom").rglob("*")):
+        if not path.is_file() or path.suffix == ".zst" or not any(kind in path.name for kind in ("CT", "MR")):
+            continue
+        pixels = pydicom.dcmread(path, force=True).pixel_array.astype(np.float32)
+        low, high = np.percentile(pixels, [0.5, 99.5])
+        found.append(to_network_input(np.clip((pixels - low) / max(high - low, 1.0), 0, 1), size))
+    return np.stack(found)
