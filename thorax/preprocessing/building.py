@@ -18,7 +18,7 @@ from thorax.imaging.scan import Recipe, scan
 from thorax.manifest import BOX_COLUMNS, FRONTAL, SPLITS, read_boxes, read_manifest
 from thorax.preprocessing import splits
 from thorax.preprocessing.shards import finished_shard, write_shard
-from thorax.preprocessing.store import TARGET, TRUTH, VERSION
+from thorax.preprocessing.store import TARGET, TRUTH, VERSION, ImageStore
 from thorax.settings import Data, Preprocess, Split
 
 #: Raised whenever the same settings would give other pixels; finished shards of an older recipe are not taken over.
@@ -38,7 +38,7 @@ def build_store(
 
     Each file is decoded once. An image that cannot be read is left out and listed in `skipped.parquet` with its
     reason. The store replaces `out` whole at the end; until then finished shards wait beside it, and the same call
-    after a crash goes on behind the last of them.
+    after a crash goes on behind the last of them. A store that lies there whole, made from the same, is kept.
 
     Args:
         data: findings, views and what uncertain labels count as.
@@ -73,6 +73,10 @@ def build_store(
             "layout": [VERSION, RECIPE],
         }
     )
+    if (whole := _already(out, key)) is not None:
+        if advance:
+            advance(len(rows))
+        return whole
     require_room(out, len(rows) * preprocess.size**2 * 5 // 4)
     partial = out.with_name(f".{out.name}.{key[:16]}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -102,6 +106,15 @@ def build_store(
         write_json(partial / "store.json", info)
         _replace(partial, out)
     return info
+
+
+def _already(out: Path, key: str) -> dict[str, Any] | None:
+    """Return what `store.json` holds where the same store lies there whole, else None."""
+    try:
+        store = ImageStore.open(out, digests=True)
+    except InputError:
+        return None
+    return store.info if store.info.get("key") == key else None
 
 
 def _rows(manifest: pd.DataFrame, data: Data, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:

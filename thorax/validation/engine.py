@@ -129,6 +129,8 @@ def _read(
     elif failed:
         first = ", ".join(failures["key"].head(3)) if len(failures) else ""
         observed = f"{failed:,} of {checked:,} rows fail" + (f", the first: {first}." if first else ".")
+    elif not checked:
+        observed = "none."
     else:
         observed = f"all {checked:,} rows hold."
     outcome = Outcome(

@@ -111,6 +111,28 @@ def test_one_process_and_two_give_the_same_bytes(dataset: Dataset, data: Data, t
     assert digest_folder(tmp_path / "one") == digest_folder(tmp_path / "two")
 
 
+def test_the_same_store_is_not_made_twice_and_another_is(dataset: Dataset, data: Data, tmp_path: Path) -> None:
+    build(dataset, data, tmp_path / "store")
+    written = (tmp_path / "store" / "store.json").stat().st_mtime_ns
+    again = build(dataset, data, tmp_path / "store")
+    assert (tmp_path / "store" / "store.json").stat().st_mtime_ns == written
+    assert again["size"] == 32
+    (tmp_path / "store" / "images-00001.npy").write_bytes(b"damaged")
+    assert build(dataset, data, tmp_path / "store")["count"] == again["count"]
+    ImageStore.open(tmp_path / "store", digests=True)
+    assert build(dataset, data, tmp_path / "store", size=40)["size"] == 40
+
+
+def test_the_splits_are_those_of_the_data_gate(dataset: Dataset, data: Data, tmp_path: Path) -> None:
+    from thorax.preprocessing import splits
+
+    _, _, manifest = dataset
+    derived = data.model_copy(update={"no_finding": "class", "other_finding": "exclude"})
+    build(dataset, derived, tmp_path / "store")
+    rows = ImageStore.open(tmp_path / "store").rows.set_index("image_id")["split"]
+    assert rows.to_dict() == splits.assign(manifest, derived.classes, Split()).to_dict()
+
+
 def test_after_a_crash_only_what_was_not_finished_is_done_again(
     dataset: Dataset, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
