@@ -18,7 +18,13 @@ from thorax.evaluation.localization import Located, localization_figures, locate
 from thorax.evaluation.resampling import patient_weights
 from thorax.evaluation.subgroups import groups_of, subgroups
 from thorax.evaluation.summary import summarise
-from thorax.evaluation.trust import conformal_figures, ood_figures, uncertainty_figures
+from thorax.evaluation.trust import (
+    conformal_by_group,
+    conformal_figures,
+    dropout_figures,
+    ood_figures,
+    uncertainty_figures,
+)
 from thorax.files import atomic_folder, read_json, write_json
 from thorax.settings import Evaluation as Settings
 
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
     from thorax.preprocessing.store import ImageStore
 
 FILE, REPORT = "evaluation.json", "report.html"
+#: Weight (F, D), bias (F,) and dropout rate of a network's last layer.
+Head = tuple[np.ndarray, np.ndarray, float]
 _VERSION = 1
 
 
@@ -76,7 +84,8 @@ def evaluate(
     outputs = read_outputs(Path(train_dir) / "outputs-test.npz", len(calibration.findings))
     rows = match(outputs, store)
     images = store.images(rows["position"].to_numpy())
-    evaluated = measure(outputs, calibration, rows, store.boxes, settings, images)
+    head = _read_head(Path(train_dir), float(network.get("dropout") or 0.0))
+    evaluated = measure(outputs, calibration, rows, store.boxes, settings, images, head)
     facts = evaluated.facts
     facts |= {
         "title": title,
@@ -138,6 +147,7 @@ def measure(
     boxes: pd.DataFrame,
     settings: Settings,
     images: np.ndarray | None = None,
+    head: Head | None = None,
 ) -> Evaluated:
     """Measure arrays of any model.
 
@@ -148,6 +158,7 @@ def measure(
         boxes: readers' boxes; may be empty.
         settings: the section `evaluation`.
         images: (N, S, S), what the network read, for the out-of-distribution score; None judges by features alone.
+        head: weight (F, D), bias (F,) and dropout rate of the last layer, for Monte Carlo dropout; None leaves it out.
 
     Raises:
         InputError: there is no image.
@@ -161,6 +172,7 @@ def measure(
     options: dict[str, Any] = {"confidence": settings.confidence, "bins": settings.ece_bins}
     located = [] if outputs.maps is None else locate(outputs.maps, outputs.image_id, boxes, findings)
     ood_scores = calibration.ood_score(outputs.features, images)
+    answers, groups = calibration.conformal(probabilities), groups_of(rows)
     facts: dict[str, Any] = {
         "version": _VERSION,
         "findings": findings,
@@ -174,20 +186,17 @@ def measure(
         "subgroups": subgroups(
             scores,
             weights,
-            groups_of(rows),
+            groups,
             findings,
             min_group=settings.min_group,
             max_gap=settings.max_gap,
             **options,
         ),
         "conformal": conformal_figures(
-            calibration.conformal(probabilities),
-            outputs.truth,
-            weights,
-            findings,
-            settings.confidence,
-            calibration.alpha,
-        ),
+            answers, outputs.truth, weights, findings, settings.confidence, calibration.alpha
+        )
+        | {"groups": conformal_by_group(answers, outputs.truth, groups, settings.min_group)},
+        "dropout": None if head is None else dropout_figures(calibration, outputs.features, outputs.truth, head),
         "uncertainty": uncertainty_figures(calibration, probabilities, outputs.truth, ood_scores),
         "ood": ood_figures(calibration, ood_scores),
         "localization": localization_figures(
@@ -197,6 +206,17 @@ def measure(
         "no_finding_filter": _filtered(scores, weights, rows, findings, options),
     }
     return Evaluated(facts, outputs, calibration, scores, rows, located)
+
+
+def _read_head(train_dir: Path, rate: float) -> Head | None:
+    """Return the last layer as training left it; None where it did not, or without dropout."""
+    from safetensors.numpy import load_file
+
+    file = train_dir / "head.safetensors"
+    if not rate or not file.is_file():
+        return None
+    tensors = load_file(str(file))
+    return tensors["weight"], tensors["bias"], rate
 
 
 def _filtered(

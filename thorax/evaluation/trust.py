@@ -7,7 +7,7 @@ import numpy as np
 
 from thorax.calibration import Calibration
 from thorax.calibration.conformal import ABSENT, PRESENT, UNCERTAIN
-from thorax.calibration.uncertainty import aurc, risk_coverage
+from thorax.calibration.uncertainty import aurc, dropout_logits, mutual_information, risk_coverage
 from thorax.evaluation.resampling import interval
 
 
@@ -54,6 +54,62 @@ def conformal_figures(
             name: interval(float(values[0]), values[1:], confidence) for name, values in rates.items()
         } | {"positives": int(present.sum())}
     return result
+
+
+def conformal_by_group(
+    answers: np.ndarray, truth: np.ndarray, groups: dict[str, np.ndarray], min_group: int
+) -> dict[str, Any]:
+    """Return the same error rates by subgroup, all findings thrown together; a group too small has no figure."""
+    result: dict[str, Any] = {}
+    missed, false = (truth == 1) & (answers == ABSENT), (truth == 0) & (answers == PRESENT)
+    for attribute, names in groups.items():
+        result[attribute] = {}
+        for name in sorted(set(names.tolist())):
+            here = names == name
+            if here.sum() < min_group:
+                result[attribute][name] = {"images": int(here.sum()), "too_small": True}
+                continue
+            present, absent = int((truth[here] == 1).sum()), int((truth[here] == 0).sum())
+            result[attribute][name] = {
+                "images": int(here.sum()),
+                "missed": float(missed[here].sum() / present) if present else None,
+                "false": float(false[here].sum() / absent) if absent else None,
+            }
+    return result
+
+
+def dropout_figures(
+    calibration: Calibration,
+    features: np.ndarray,
+    truth: np.ndarray,
+    head: tuple[np.ndarray, np.ndarray, float],
+    passes: int = 30,
+) -> dict[str, Any]:
+    """Return how well Monte Carlo dropout on the head tells wrong decisions, beside the plain entropy.
+
+    Args:
+        calibration: of the network.
+        features: (N, D), pooled.
+        truth: (N, F): 1, 0, NaN unknown.
+        head: the last layer's weight (F, D) and bias (F,), and its dropout rate.
+        passes: of dropout.
+
+    Returns:
+        The mean AURC over findings (the lower the better) of the entropy, and of what the passes disagree about; and
+        the mean standard deviation of a probability over passes.
+    """
+    weight, bias, rate = head
+    samples = dropout_logits(features, weight, bias, rate, passes)
+    drawn = np.stack([calibration.probabilities(one) for one in samples])
+    plain = calibration.probabilities(features @ weight.T + bias)
+    wrong = calibration.decisions(plain) != (truth > 0.5)
+    rankings = {"entropy": calibration.uncertainty(plain), "information": mutual_information(drawn)}
+    figures: dict[str, Any] = {"rate": rate, "passes": passes, "spread": float(drawn.std(axis=0).mean())}
+    for name, values in rankings.items():
+        known = [~np.isnan(truth[:, k]) for k in range(truth.shape[1])]
+        areas = [aurc(values[rows, k], wrong[rows, k]) for k, rows in enumerate(known) if rows.any()]
+        figures[name] = float(np.mean(areas)) if areas else None
+    return figures
 
 
 def uncertainty_figures(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from thorax.calibration import calibrate
 from thorax.calibration.calibrators import sigmoid
@@ -59,8 +60,18 @@ def make_folders(root: Path, n: int = 240, seed: int = 5, no_finding: bool = Fal
             "maps": maps.astype(np.float16),
         }
         np.savez(folders.train / f"outputs-{split}.npz", **arrays[split])
-    network = {"findings": list(FINDINGS), "architecture": "custom_cnn", "parameters": 1234, "seconds": 3.0}
+    network = {
+        "findings": list(FINDINGS),
+        "architecture": "custom_cnn",
+        "parameters": 1234,
+        "seconds": 3.0,
+        "dropout": 0.3,
+    }
     (folders.train / "network.json").write_text(json.dumps(network))
+    save_file(
+        {"weight": (0.3 * weight).astype(np.float32), "bias": np.zeros(3, dtype=np.float32)},
+        str(folders.train / "head.safetensors"),
+    )
     calibrate(folders.train, Calibration(), folders.calibration)
     _write_store(folders.store, arrays["test"], random, no_finding)
     return folders

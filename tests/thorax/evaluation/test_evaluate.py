@@ -56,6 +56,8 @@ def test_evaluate_leaves_what_the_next_steps_read(evaluated) -> None:
     assert facts["localization"]["mean"]["chance"]["value"] == pytest.approx(0.0625, abs=0.01)
     assert facts["subgroups"]["view"]["groups"]["LATERAL"] == {"images": 2, "too_small": True}
     assert facts["no_finding_filter"] is None
+    assert facts["conformal"]["groups"]["view"]["LATERAL"]["too_small"]
+    assert 0 < facts["dropout"]["spread"] < 0.5
 
 
 def test_the_page_is_whole_in_one_file_and_small(evaluated) -> None:

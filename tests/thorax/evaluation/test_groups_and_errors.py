@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 
+from thorax.calibration import Calibration, FindingCalibration
+from thorax.calibration.ood import fit_ood
 from thorax.evaluation.cooccurrence import cooccurrence, mistaken_for
 from thorax.evaluation.figures_of_merit import Scores
 from thorax.evaluation.resampling import patient_weights
 from thorax.evaluation.subgroups import groups_of, subgroups
-from thorax.evaluation.trust import conformal_figures
+from thorax.evaluation.trust import conformal_by_group, conformal_figures, dropout_figures
 
 OPTIONS = {"min_group": 20, "confidence": 0.95, "bins": 5, "max_gap": 0.15}
 
@@ -110,3 +112,24 @@ def test_conformal_errors_by_hand() -> None:
     assert found["false"]["value"] == pytest.approx(1 / 2)
     assert found["uncertain"]["value"] == pytest.approx(1 / 4)
     assert found["positives"] == 2
+
+
+def test_conformal_errors_by_group_by_hand() -> None:
+    answers = np.array([["present"], ["absent"], ["present"], ["absent"], ["absent"]])
+    truth = np.array([[1.0], [1.0], [0.0], [0.0], [1.0]])
+    found = conformal_by_group(answers, truth, {"sex": np.array(["F", "F", "F", "F", "M"])}, 2)["sex"]
+    assert found["F"] == {"images": 4, "missed": 0.5, "false": 0.5}
+    assert found["M"] == {"images": 1, "too_small": True}
+
+
+def test_dropout_is_told_beside_the_entropy() -> None:
+    random = np.random.default_rng(0)
+    features, weight = random.normal(size=(300, 20)), random.normal(size=(2, 20))
+    truth = (features @ weight.T + random.normal(0, 2, (300, 2)) > 0).astype(float)
+    plain = Calibration(("a", "b"), (FindingCalibration(), FindingCalibration()), fit_ood(features, features))
+    found = dropout_figures(plain, features, truth, (weight, np.zeros(2), 0.3))
+    assert found["entropy"] < (plain.decisions(plain.probabilities(features @ weight.T)) != truth).mean()
+    assert 0 < found["spread"] < 0.5
+    still = dropout_figures(plain, features, truth, (weight, np.zeros(2), 0.0))
+    assert still["spread"] == pytest.approx(0.0)
+    assert still["entropy"] == pytest.approx(found["entropy"])
