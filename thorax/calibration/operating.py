@@ -3,7 +3,7 @@
 A threshold for a sensitivity of 0.90 hangs on the lowest tenth of the positives, which are few. Calibrated
 probabilities say how the positives lie, too, and with every image. So both speak: what was seen, and as if `prior` more
 positives (and negatives) had been seen that lie as the probabilities say. On a published network, calibrated on 150 to
-500 patients, it brings the root mean square error of the reached sensitivity from .12 to .05 (8 to 20 positives), .07
+500 patients, it brings the root mean square error of the reached sensitivity from .12 to .04 (8 to 20 positives), .07
 to .04 (20 to 50), and .05 to .04 (50 to 120).
 """
 

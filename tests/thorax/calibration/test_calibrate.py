@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from thorax.calibration import Calibration, calibrate, fit
@@ -64,6 +66,26 @@ def test_a_view_of_its_own_has_cutoffs_of_its_own(train_dir: Path) -> None:
     own, common = calibration.conformal(p, ["AP"] * 101), calibration.conformal(p, ["LATERAL"] * 101)
     assert (own != common).any()
     np.testing.assert_array_equal(common, calibration.conformal(p))
+
+
+def test_with_the_store_strangeness_reads_the_images_too(
+    train_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{split}{i}" for split, n in (("calibration", 400), ("train", 600)) for i in range(n)]
+    pictures = np.random.default_rng(0).normal(np.linspace(50, 200, 32)[:, None], 9, (1000, 32, 32))
+    store = SimpleNamespace(
+        rows=pd.DataFrame({"image_id": names, "view": "PA"}), images=lambda rows: pictures[np.asarray(rows)]
+    )
+    monkeypatch.setattr("thorax.preprocessing.store.ImageStore.open", lambda _: store)
+    written = calibrate(train_dir, Settings(), tmp_path / "c", tmp_path / "store")
+    assert written["ood"]["reads"] == ["features", "appearance"]
+    calibration = Calibration.load(tmp_path / "c")
+    features = read_outputs(train_dir / "outputs-calibration.npz").features
+    assert (calibration.ood_score(features, pictures[:400]) > calibration.ood_cutoff).mean() == pytest.approx(0.02)
+    assert (calibration.ood_score(features, pictures[:400, ::-1]) > calibration.ood_cutoff).all()
+    store.rows = store.rows[1:]
+    with pytest.raises(InputError, match="'calibration0' of the network's outputs is not in the store"):
+        calibrate(train_dir, Settings(), tmp_path / "d", tmp_path / "store")
 
 
 @pytest.mark.parametrize(
