@@ -20,7 +20,7 @@ from thorax.errors import SettingsError, ThoraxError
 from thorax.files import write_text
 from thorax.settings import Settings
 
-_READY_SECONDS = 90.0
+_READY_SECONDS = 180.0
 
 
 class StartError(ThoraxError):
