@@ -211,12 +211,12 @@ class Train(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     optimizer: Literal["adam", "adamw"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     warmup_epochs: Count = 1
     epochs: Positive = 14
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2)] = 16
     patience: Positive = 6
     gradient_clip: Annotated[float, Field(ge=0)] = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -227,7 +227,11 @@ class Train(Section):
     deterministic: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 0
-    overrides: dict[Architecture, dict[str, Any]] = {}
+    overrides: dict[Architecture, dict[str, Any]] = {
+        "custom_cnn": {"learning_rate": 0.003},
+        "efficientnet_b0": {"epochs": 5},
+        "resnet50": {"epochs": 4, "learning_rate": 0.001},
+    }
 
     @model_validator(mode="after")
     def _overrides_hold(self) -> "Train":

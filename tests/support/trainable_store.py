@@ -72,6 +72,7 @@ def quick_recipe(**changes) -> settings.Train:
         "precision": "float32",
         "device": "cpu",
         "threads": 1,
+        "overrides": {},
         "augment": settings.Augment(rotate=0, shift=0.03, scale=0),
     }
     return settings.Train(**(quick | changes))

@@ -68,3 +68,26 @@ def test_the_project_is_found_from_below_and_missed_clearly(home, tmp_path_facto
     assert find_home(home / "deep" / "er") == home
     with pytest.raises(SettingsError, match="THORAX_HOME"):
         find_home(tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_an_architecture_takes_its_own_recipe_and_the_others_keep_theirs(home):
+    train = load(home, ["train.overrides={resnet50: {epochs: 3, augment: {rotate: 0}}}", "train.epochs=9"]).train
+    assert train.of("resnet50").epochs == 3
+    assert train.of("resnet50").augment.rotate == 0
+    assert train.of("resnet50").augment.shift == train.augment.shift
+    assert train.of("custom_cnn").epochs == 9
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("{resnet50: {epoch: 4}}", r"overrides.resnet50.epoch: unknown key. Did you mean epochs"),
+        ("{resnet50: {epochs: 0}}", r"overrides.resnet50.epochs: .*greater than or equal to 1"),
+        ("{resnet5: {epochs: 4}}", r"train.overrides.resnet5"),
+        ("{resnet50: {augment: {rotat: 4}}}", r"overrides.resnet50.augment.rotat: unknown key. Did you mean rotate"),
+        ("{resnet50: {architectures: [custom_cnn]}}", r"not a setting that one architecture can take otherwise"),
+    ],
+)
+def test_a_wrong_override_is_named_by_its_path(home, override, complaint):
+    with pytest.raises(SettingsError, match=complaint):
+        load(home, [f"train.overrides={override}"])
