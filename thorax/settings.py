@@ -252,7 +252,7 @@ class Train(Section):
         if isinstance(changes.get("augment"), dict):
             changes["augment"] = base["augment"] | changes["augment"]
         try:
-            return Train.model_validate(base | changes)
+            return Train.model_validate(base | changes | {"overrides": {}})
         except ValidationError as error:
             lines = [_explain({**item, "loc": ("train", *item["loc"])}) for item in error.errors()]
             named = [line.replace("train.", f"overrides.{architecture}.", 1) for line in lines]
