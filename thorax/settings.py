@@ -199,9 +199,9 @@ class Train(Section):
     """Architectures and the recipe that trains each of them."""
 
     architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = (
-        "custom_cnn",
-        "efficientnet_b0",
         "resnet50",
+        "efficientnet_b0",
+        "custom_cnn",
     )
     pretrained: str = "none"
     unfreeze: str = "all"
@@ -229,8 +229,8 @@ class Train(Section):
     threads: Count = 0
     overrides: dict[Architecture, dict[str, Any]] = {
         "custom_cnn": {"learning_rate": 0.003},
-        "efficientnet_b0": {"epochs": 5},
-        "resnet50": {"epochs": 4, "learning_rate": 0.001},
+        "efficientnet_b0": {"epochs": 4},
+        "resnet50": {"epochs": 3, "learning_rate": 0.001},
     }
 
     @model_validator(mode="after")
