@@ -60,9 +60,10 @@ class Publisher:
         found = (version.version, version.bundle_digest)
         if found == self._published and self.problem is None:
             return
-        if not version.passed:
+        if not version.servable:
             raise GateError(
-                f"Version {version.version} is the champion, but its gates did not all pass; it is not served.",
+                f"Version {version.version} is the champion, but its gates did not all pass and nobody forced it "
+                "with a reason; it is not served.",
                 "Promote a version that passed, with `thorax models promote`.",
             )
         folder = bundles.fetch_version(self._settings, version)

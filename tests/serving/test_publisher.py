@@ -16,12 +16,12 @@ from thorax.settings import load
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     """A registry that holds one champion; change it, or set `error`."""
-    state = SimpleNamespace(version="1", bundle_digest="a", passed=True, error=None, fetched=0)
+    state = SimpleNamespace(version="1", bundle_digest="a", servable=True, error=None, fetched=0)
 
     def resolve(settings: object, which: str) -> SimpleNamespace:
         if state.error:
             raise state.error
-        return SimpleNamespace(version=state.version, bundle_digest=state.bundle_digest, passed=state.passed)
+        return SimpleNamespace(version=state.version, bundle_digest=state.bundle_digest, servable=state.servable)
 
     def fetch(settings: object, version: SimpleNamespace) -> Path:
         state.fetched += 1
@@ -110,7 +110,7 @@ def test_a_champion_that_did_not_pass_its_gates_is_not_served(
     publisher: Publisher, runtime: Runtime, registry: SimpleNamespace, tmp_path: Path
 ) -> None:
     publisher.look()
-    registry.version, registry.bundle_digest, registry.passed = "2", "b", False
+    registry.version, registry.bundle_digest, registry.servable = "2", "b", False
     publisher.look()
     found = read_pointer(runtime.pointer)
     assert found is not None
