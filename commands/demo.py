@@ -1,5 +1,6 @@
 """The demonstration: from nothing to a served, watched model, on synthetic radiographs."""
 
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.console import err, out, progress
+from commands.console import Advance, err, out, progress
 from thorax.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ def _chapter(title: str) -> Iterator[None]:
 
 def _phantoms(settings: "Settings") -> None:
     from thorax.datasets import versioning
-    from thorax.datasets.phantom.generate import make_phantom
 
     if settings.data.source != "phantom":
         raise InputError(
@@ -59,16 +59,16 @@ def _phantoms(settings: "Settings") -> None:
         )
     wanted = settings.data.phantom
     with progress("Rendering", wanted.count) as advance:
-        make_phantom(
-            settings.data_root,
-            advance=advance,
-            count=wanted.count,
-            size=wanted.size,
-            seed=wanted.seed,
-            findings=settings.data.findings,
-        )
+        _render(settings, settings.data_root, wanted.count, wanted.seed, advance)
     state = versioning.track(settings.home, settings.data_root)
     err.print(f"{wanted.count:,} images, versioned by DVC as {state.revision[:8]}")
+
+
+def _render(settings: "Settings", out: Path, count: int, seed: int, advance: Advance) -> None:
+    from thorax.datasets.phantom.generate import make_phantom
+
+    size = settings.data.phantom.size
+    make_phantom(out, advance=advance, count=count, size=size, seed=seed, findings=settings.data.findings)
 
 
 def _send(settings: "Settings") -> int:
@@ -77,11 +77,15 @@ def _send(settings: "Settings") -> int:
 
     from serving.launch import running
 
-    images = sorted((settings.data_root / "images").glob("*.png"))[:REQUESTS]
+    # Of people whom the model has never seen: of those it learnt from it would be too sure.
+    with tempfile.TemporaryDirectory() as place, progress("Rendering strangers", REQUESTS) as advance:
+        folder = Path(place) / "strangers"
+        _render(settings, folder, REQUESTS, settings.data.phantom.seed + 1, advance)
+        images = [(path.name, path.read_bytes()) for path in sorted((folder / "images").glob("*.png"))]
     with running(settings) as address, httpx.Client(base_url=address, timeout=60) as client:
 
-        def ask(image: Path) -> dict[str, Any]:
-            answer = client.post("/predict", files={"file": (image.name, image.read_bytes(), "image/png")})
+        def ask(image: tuple[str, bytes]) -> dict[str, Any]:
+            answer = client.post("/predict", files={"file": (*image, "image/png")})
             answer.raise_for_status()
             return dict(answer.json())
 

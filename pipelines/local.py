@@ -5,7 +5,10 @@ FOLDER/outputs.json. Whoever started it follows FOLDER/events.jsonl; everything 
 """
 
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from thorax.errors import ThoraxError
@@ -15,6 +18,7 @@ from thorax.files import read_json, write_json
 
 def main(folder: Path) -> int:
     """Run the pipeline that FOLDER describes; return the exit code."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     order = read_json(folder / "arguments.json")
     report = Reporter("pipeline")
     try:
@@ -29,6 +33,13 @@ def main(folder: Path) -> int:
         report.emit("stopped", message=str(error).splitlines()[0] if str(error) else type(error).__name__)
         return 1
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """End this run and its steps when whoever started it is gone, so that the next run finds the way free."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _run(folder: Path, order: dict[str, object]) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -166,6 +167,7 @@ def _start(settings: Settings, folder: Path, events: Path) -> subprocess.Popen[b
 def _follow(process: subprocess.Popen[bytes], events: Path, follow: Follow | None) -> int:
     """Hand on events until the process ends; on an interruption, end its whole group."""
     offset = 0
+    before = _as_interruption(signal.SIGTERM)
     try:
         while True:
             code = process.poll()
@@ -179,6 +181,20 @@ def _follow(process: subprocess.Popen[bytes], events: Path, follow: Follow | Non
     except BaseException:
         _end(process)
         raise
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _as_interruption(number: signal.Signals) -> Any:
+    """Let a signal end the run as Ctrl-C does; return the handler before, None where signals cannot be set."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    return signal.signal(number, interrupt)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

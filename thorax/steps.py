@@ -22,7 +22,14 @@ READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "calibrate": (("calibration",), ("thorax.calibration",)),
     "evaluate": (("evaluation",), ("thorax.evaluation",)),
     "select": (("select",), ("thorax.evaluation",)),
-    "register": (("paths", "data", "evaluation", "registry", "train"), ("thorax.registry", "thorax.bundle")),
+    # The record of a run holds all its settings, but for those of what comes after it.
+    "register": (
+        (
+            *("paths", "data", "validation", "split", "preprocess", "train"),
+            *("calibration", "evaluation", "select", "registry"),
+        ),
+        ("thorax.registry.record", "thorax.evaluation.exports"),
+    ),
 }
 
 #: Settings that change where or when work is done, never its result.
@@ -44,9 +51,9 @@ def arguments(settings: Settings) -> dict[str, str]:
 def _argument(tree: dict[str, Any], step: str) -> str:
     sections, modules = READS[step]
     kept = {name: _without(tree[name], _IRRELEVANT.get(name, {})) for name in sections}
-    if step == "register":
-        # Gates judge a model and never change it; they are read when the step runs.
-        kept["registry"] = tree["registry"]
+    if step == "train":
+        # A training is followed in MLflow; what its model will be judged by is not its business.
+        kept["registry"] = _without(tree["registry"], {"gates": None})
     return json.dumps({"settings": kept, "code": code_digest(modules)}, sort_keys=True)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -86,25 +85,20 @@ class Project:
         assert events
         process.kill()
         process.wait()
-        for pid in _pids_of("pipelines.local", str(self.folder)):
-            os.killpg(pid, signal.SIGKILL)
+        while _running(str(self.folder)):  # the steps notice that their run is gone
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def events(self) -> list[dict]:
         files = sorted(self.folder.glob("var/runs/*/events.jsonl"), key=lambda file: file.stat().st_mtime)
         return [json.loads(line) for line in files[-1].read_text().splitlines()] if files else []
 
 
-def _pids_of(*words: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if all(word in line for word in words):
-                found.append(int(entry.name))
-    return found
+def _running(folder: str) -> bool:
+    """Whether the runner of a project, or a step of it, is alive."""
+    import psutil
+
+    return any(folder in " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
 
 
 @pytest.fixture(scope="module")
