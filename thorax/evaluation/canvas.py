@@ -89,8 +89,13 @@ def as_png(figure: "Figure") -> bytes:
     """Return a figure as a PNG file's bytes."""
     stream = io.BytesIO()
     settle(figure)
-    figure.savefig(stream, format="png", dpi=120)
+    figure.savefig(stream, format="png", dpi=144)
     return stream.getvalue()
+
+
+def png_address(png: bytes) -> str:
+    """Return a PNG file's bytes as the address of an image that holds it whole."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def settle(figure: "Figure") -> None:

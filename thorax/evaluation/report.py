@@ -7,7 +7,7 @@ import numpy as np
 
 from thorax.calibration.uncertainty import risk_coverage
 from thorax.evaluation import gallery, overviews, plots
-from thorax.evaluation.canvas import as_png, as_svg, style, words
+from thorax.evaluation.canvas import as_png, png_address, style, words
 from thorax.files import write_text
 
 if TYPE_CHECKING:
@@ -30,16 +30,15 @@ def write_report(evaluated: "Evaluated", store: "ImageStore | None", folder: Pat
     import matplotlib
 
     with matplotlib.rc_context(style()):
-        drawn = draw(evaluated)
-        addresses = {name: as_svg(figure) for name, figure in drawn.items()}
-        (folder / "figures").mkdir(exist_ok=True)
-        for name, figure in drawn.items():
-            (folder / "figures" / f"{name}.png").write_bytes(as_png(figure))
+        drawn = {name: as_png(figure) for name, figure in draw(evaluated).items()}
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, png in drawn.items():
+        (folder / "figures" / f"{name}.png").write_bytes(png)
     alarms, misses = gallery.worst_errors(evaluated, store) if store is not None else ([], [])
     page = render(
         "report.html",
         facts=evaluated.facts,
-        figures=addresses,
+        figures={name: png_address(png) for name, png in drawn.items()},
         alarms=alarms,
         misses=misses,
         localized=gallery.localized(evaluated, store) if store is not None else [],
