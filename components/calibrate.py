@@ -1,16 +1,19 @@
 """Calibrate: logits become probabilities one may believe, with operating points and a sense of the unknown."""
 
-from kfp.dsl import Artifact, Input, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
 from components.base import component
 
 
 @component
-def calibrate(network: Input[Model], calibrate_settings: str, calibration: Output[Artifact]) -> None:
+def calibrate(
+    network: Input[Model], store: Input[Dataset], calibrate_settings: str, calibration: Output[Artifact]
+) -> None:
     """Fit everything that the calibration split decides.
 
     Args:
         network: what train gave.
+        store: what preprocess gave; strangeness is judged by the image too, and answers may differ by view.
         calibrate_settings: the settings that this step reads, as JSON.
         calibration: calibrators, thresholds, conformal cut-offs and out-of-distribution statistics.
     """
@@ -22,5 +25,5 @@ def calibrate(network: Input[Model], calibrate_settings: str, calibration: Outpu
 
     architecture = network.metadata["architecture"]
     with reporting("calibrate", architecture):
-        fit(Path(network.path), settings_of(calibrate_settings).calibration, Path(calibration.path))
+        fit(Path(network.path), settings_of(calibrate_settings).calibration, Path(calibration.path), Path(store.path))
         calibration.metadata["architecture"] = architecture

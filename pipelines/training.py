@@ -68,7 +68,9 @@ def training(parallel: int = 2, caching: bool = True, image: str | None = None) 
 
         with dsl.ParallelFor(items=architectures, name="architectures", parallelism=parallel) as architecture:
             network = prepared(train(store=store, architecture=architecture, train_settings=train_settings))
-            calibration = prepared(calibrate(network=network.outputs["network"], calibrate_settings=calibrate_settings))
+            calibration = prepared(
+                calibrate(network=network.outputs["network"], store=store, calibrate_settings=calibrate_settings)
+            )
             evaluation = prepared(
                 evaluate(
                     network=network.outputs["network"],
