@@ -123,6 +123,7 @@ def test_a_finished_training_is_not_repeated(whole, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # the child imports PyTorch anew, which takes its time on a busy machine
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 1)], ids=["KILL", "TERM", "INT"]
 )
