@@ -66,6 +66,8 @@ async def _run(address: str, requests: Sequence[bytes], clients: int, seconds: f
                 break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             began = due if rate else time.perf_counter()
+            if reader.at_eof():  # the server ends connections that were idle for seconds, as any server does
+                reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 24)
             writer.write(next(turns))
             status = await _answer(reader)
             if status == 200:

@@ -16,14 +16,14 @@ class _Shape(BaseModel):
 class Explanation(_Shape):
     """An answer with its heatmaps.
 
-    `image` is the radiograph as it was read, and `overlays` holds a picture a finding: the heat drawn over the image
-    with its scale, or, as a `layer`, the heat alone. All are PNG in base64.
+    `overlays` holds a picture a finding: the heat drawn over the image with its scale, or, as a `layer`, the heat
+    alone, to be laid over `image`, the radiograph as it was read. All are PNG in base64.
     """
 
     prediction: Prediction
     method: str
     draw: Literal["overlay", "layer"]
-    image: str
+    image: str | None
     overlays: dict[str, str]
 
 

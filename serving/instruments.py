@@ -1,5 +1,6 @@
 """What Prometheus can ask of the service, beside BentoML's own figures."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ class Instruments:
         self.present = Counter("thorax_findings_present", "Findings at or above their operating point", ["finding"])
         self.novel = Counter("thorax_out_of_distribution", "Images unlike those the model knows")
         self.refused = Counter("thorax_refused", "Requests refused", ["status"])
+        self.side_by_side = Gauge(
+            "thorax_scored_side_by_side", "The most images that were scored at once", multiprocess_mode="max"
+        )
+        self._scoring, self._most = 0, 0
+        self._lock = threading.Lock()
         self.swaps = Gauge("thorax_model_swaps", "Models replaced without a restart", multiprocess_mode="max")
 
     @contextmanager
@@ -32,6 +38,20 @@ class Instruments:
             yield
         finally:
             self.stages.labels(stage=name).observe(time.perf_counter() - start)
+
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Count an image among those that are being scored."""
+        with self._lock:
+            self._scoring += 1
+            if self._scoring > self._most:
+                self._most = self._scoring
+                self.side_by_side.set(self._most)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._scoring -= 1
 
     def count(self, prediction: Prediction) -> None:
         """Count an answer."""

@@ -11,13 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from serving.pointer import Pointer, write_pointer
 from serving.publisher import Publisher
 from serving.runtime import VARIABLE, Runtime
 from thorax.errors import SettingsError, ThoraxError
-from thorax.files import write_text
 from thorax.settings import Settings
 
 _READY_SECONDS = 180.0
@@ -157,13 +154,6 @@ def _first_pointer(settings: Settings, runtime: Runtime, bundle: Path | None) ->
 def _environment(settings: Settings, runtime: Runtime) -> dict[str, str]:
     """Write what the processes read, and return their environment."""
     runtime.write(runtime.folder / "runtime.json")
-    service = {
-        "workers": runtime.workers,
-        "threads": runtime.threads,
-        "traffic": {"timeout": 60},
-        "logging": {"access": {"enabled": False}},  # it names addresses of callers; the guard keeps its own
-    }
-    write_text(runtime.folder / "bentoml.yaml", yaml.safe_dump({"services": {"Thorax": service}}))
     bento_home = runtime.folder / "bentoml"
     bento_home.mkdir(exist_ok=True)
     project = Path(__file__).resolve().parent.parent
@@ -174,7 +164,6 @@ def _environment(settings: Settings, runtime: Runtime) -> dict[str, str]:
         "THORAX_HOME": str(settings.home),
         VARIABLE: str(runtime.folder / "runtime.json"),
         "BENTOML_HOME": str(bento_home),
-        "BENTOML_CONFIG": str(runtime.folder / "bentoml.yaml"),
         "BENTOML_DO_NOT_TRACK": "True",
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(runtime.folder / "page"),

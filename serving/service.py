@@ -9,6 +9,7 @@ GET  /livez /readyz /metrics /docs.json
 
 import base64
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -21,7 +22,7 @@ from starlette.responses import Response
 from serving.contract import Explanation, Feedback, FeedbackTaken, ModelReport, OperatingPoint, Role
 from serving.guard import Guard, request_id
 from serving.refusals import refusal, unexpected
-from serving.runtime import Runtime
+from serving.runtime import VARIABLE, Runtime
 from serving.upload import ExplainForm, ImageForm, with_given
 from thorax.errors import InputError, ThoraxError, nearest
 from thorax.findings import resolve
@@ -52,7 +53,20 @@ def answered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-@bentoml.service(name="Thorax")
+def _options() -> Any:
+    """Return BentoML's options; it takes threads from here alone, and ignores them in its configuration file."""
+    if VARIABLE not in os.environ:
+        return {}
+    runtime = Runtime.read()
+    return {
+        "workers": runtime.workers,
+        "threads": runtime.threads,
+        "traffic": {"timeout": 60},
+        "logging": {"access": {"enabled": False}},  # it names addresses of callers; the guard keeps its own
+    }
+
+
+@bentoml.service(name="Thorax", **_options())
 @bentoml.asgi_app(routes, path="/")
 class Thorax:
     """Reads chest radiographs. Research software; no medical device."""
@@ -81,7 +95,7 @@ class Thorax:
         with stage("decode"):
             radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
         radiograph = with_given(radiograph, age, sex, view)
-        with stage("score"):
+        with stage("score"), self.instruments.scoring():
             prediction = bundle.predict([radiograph])[0].model_copy(update={"request_id": request_id.get()})
         with stage("log"):
             self.log.write(prediction, self.log.digest(image))
@@ -107,20 +121,21 @@ class Thorax:
         view: str | None = None,
         findings: str | None = None,
         method: Literal["cam"] = "cam",
+        side: int = 256,
         draw: Literal["overlay", "layer"] = "overlay",
     ) -> Explanation:
         """Answer for one radiograph, with a heatmap a finding drawn over it."""
         from thorax.bundle import drawing
 
-        picture = drawing.draw if draw == "overlay" else drawing.layer
         wanted = self._wanted(findings)
         prediction, (bundle, radiograph) = self._score(file, age, sex, view)
         with self.instruments.stage("explain"):
+            picture = functools.partial(drawing.draw, side=side) if draw == "overlay" else drawing.layer
             overlays = {
                 finding: _base64(picture(bundle, radiograph, prediction, finding))
                 for finding in wanted or bundle.findings
             }
-            image = _base64(drawing.plain(radiograph))
+            image = _base64(drawing.plain(radiograph)) if draw == "layer" else None
         return Explanation(prediction=prediction, method=method, draw=draw, image=image, overlays=overlays)
 
     def _wanted(self, findings: str | None) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ class ExplainForm(ImageForm):
         str | None, Field(default=None, description="Names, separated by commas; all findings where it is not given.")
     ]
     method: Annotated[Literal["cam"], Field(default="cam", description="Class activation map in closed form.")]
+    side: Annotated[int, Field(default=256, ge=64, le=1024, description="px of an overlay's longer side.")]
     draw: Annotated[
         Literal["overlay", "layer"], Field(default="overlay", description="Heat over the image, or the heat alone.")
     ]
@@ -107,6 +108,8 @@ class ExplainForm(ImageForm):
         """Turn one text field into its value."""
         if name == "findings":
             return text or None
+        if name == "side":
+            return read_side(text)
         if name == "method":
             return one_of(name, text or "cam", ("CAM",)).lower()
         if name == "draw":
@@ -130,6 +133,19 @@ def read_age(text: str) -> float:
     if not 0 <= age <= OLDEST:
         raise InputError(f"The age {text[:20]!r} is not a number of years from 0 to {OLDEST:.0f}.")
     return age
+
+
+def read_side(text: str) -> int:
+    """Read the side of a picture in px; 256 where the text is empty.
+
+    Raises:
+        InputError: it is not a whole number from 64 to 1024.
+    """
+    if not text:
+        return 256
+    if not text.isascii() or not text.isdigit() or not 64 <= int(text[:9]) <= 1024:
+        raise InputError(f"The side {text[:20]!r} is not a whole number of px from 64 to 1024.")
+    return int(text)
 
 
 def one_of(name: str, text: str, known: tuple[str, ...]) -> str:

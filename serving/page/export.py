@@ -93,7 +93,7 @@ def pdf(answer: Explanation) -> bytes:
 
 def _picture(answer: Explanation, finding: str) -> Image.Image:
     """Return the radiograph, with one finding's heat and box, at most 640 px high."""
-    base = _open(answer.image).convert("RGB")
+    base = _open(answer.image or "").convert("RGB")
     scale = min(640 / base.height, (_WIDTH - 2 * _MARGIN) / base.width)
     base = base.resize((max(1, round(base.width * scale)), max(1, round(base.height * scale))))
     if not finding:

@@ -62,7 +62,8 @@ def viewer(answer: Explanation, chosen: str) -> str:
     image = answer.prediction.image
     return (
         f'<div class="tx-picture" style="aspect-ratio:{image.width}/{image.height}">'
-        f'<img class="tx-base" alt="The radiograph" src="data:image/png;base64,{answer.image}">{"".join(layers)}</div>'
+        f'<img class="tx-base" alt="The radiograph" src="data:image/png;base64,{answer.image or ""}">'
+        f"{''.join(layers)}</div>"
         '<div class="tx-controls"><label>Heat <input type="range" class="tx-opacity" min="0" max="100" value="60" '
         'aria-label="Opacity of the heat, in percent"></label>'
         '<span class="tx-scale" aria-hidden="true"><i></i>cool → warm</span>'

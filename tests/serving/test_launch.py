@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_a_port_in_use_is_said(home: Path, sample_bundle: Path) -> None:
 
 @pytest.mark.slow
 def test_swaps_under_load_lose_nothing(home: Path, sample_bundle: Path, tmp_path: Path) -> None:
-    settings = load(home, ["serve.poll_seconds=0.1"])
+    settings = load(home, ["serve.poll_seconds=0.1", "serve.threads=2"])
     other = make_bundle(tmp_path, seed=2)
     image = (sample_bundle / "examples" / "1-positive.png").read_bytes()
     pointer = Runtime.of(settings).pointer
@@ -86,6 +87,7 @@ def test_swaps_under_load_lose_nothing(home: Path, sample_bundle: Path, tmp_path
     assert all(len(values) == 1 for values in by_version.values())  # no answer of a version by another's weights
     assert count(log_path(settings.var)) == len(answers)
     assert "thorax_model_swaps" in figures
+    assert float(re.findall(r"thorax_scored_side_by_side (\d+)", figures)[0]) >= 2  # every thread had work
     assert 'thorax_stage_seconds_count{stage="decode"}' in figures
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 

@@ -59,8 +59,13 @@ def test_explain_draws_every_finding_or_those_asked_for(client: TestClient, phan
     picture = Image.open(io.BytesIO(base64.b64decode(answer["overlays"]["Effusion"])))
     colour = np.asarray(picture.convert("RGB")).astype(int)
     assert (colour.max(axis=2) - colour.min(axis=2)).max() > 50  # there is heat on the grey
-    one = client.post("/explain", files={"file": phantom}, data={"findings": "edema"}).json()
+    one = client.post("/explain", files={"file": phantom}, data={"findings": "edema", "side": "512"}).json()
     assert tuple(one["overlays"]) == ("Edema",)
+    assert Image.open(io.BytesIO(base64.b64decode(one["overlays"]["Edema"]))).size[1] == 256  # not enlarged further
+    layers = client.post("/explain", files={"file": phantom}, data={"draw": "layer"}).json()
+    assert Image.open(io.BytesIO(base64.b64decode(layers["overlays"]["Edema"]))).mode == "RGBA"
+    assert Image.open(io.BytesIO(base64.b64decode(layers["image"]))).mode == "L"
+    assert client.post("/explain", files={"file": phantom}, data={"side": "9999"}).status_code == 400
     wrong = client.post("/explain", files={"file": phantom}, data={"findings": "Hernia"})
     assert (wrong.status_code, wrong.json()["error"]) == (400, "The model does not assess Hernia.")
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 #: px of the longer side of an overlay: a heatmap of a few cells a side says no more at a higher resolution.
 SIDE = 512
-_LAYER = 256
+#: px of a layer, which the browser enlarges smoothly: packing a PNG is what an overlay costs.
+_LAYER = 128
 
 
 def draw(
