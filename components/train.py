@@ -28,7 +28,13 @@ def train(store: Input[Dataset], architecture: str, train_settings: str, network
         checkpoints = settings.var / "checkpoints" / key
         with live_run(settings, architecture, key, report) as tell:
             facts = fit(
-                Path(store.path), architecture, settings.train, Path(network.path), checkpoints=checkpoints, report=tell
+                Path(store.path),
+                architecture,
+                settings.train,
+                Path(network.path),
+                checkpoints=checkpoints,
+                report=tell,
+                pretrained_dir=settings.var / "pretrained",
             )
             network.metadata.update({"architecture": architecture, "mlflow_run": tell.run_id})
         report.say(f"validation AUROC {facts['validation_auroc']:.3f} at epoch {facts['best_epoch']}")
