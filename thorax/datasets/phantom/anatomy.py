@@ -40,19 +40,34 @@ class Anatomy:
     """What the organs are drawn from; findings may change it before anything is drawn.
 
     Attributes:
-        zoom, centre, top, tilt: position in the image; tilt in degrees.
-        apex, dome, angle: v of the lung's top, of the diaphragm's dome and of the costophrenic angle, [right, left].
-        width: half-width of each lung at its widest, [right, left].
+        subject: whose anatomy it is.
+        zoom: image widths a unit.
+        centre: u of the midline, as a share of the image's width.
+        top: v = 0, as a share of the image's height.
+        tilt: turn of the whole picture, degrees.
+        apex: v of the lung's top, [right, left], as below.
+        dome: v of the diaphragm's highest point.
+        angle: v of the costophrenic angle.
+        width: half-width of each lung at its widest.
+        heart_right: how far the heart reaches from the midline to the patient's right.
+        heart_left: and to the left.
+        thickness: of the trunk from front to back.
+        shoulder: how low the shoulders hang.
+        arm_gap: how far the elbows stand off.
+        knob: radius of the aortic arch.
+        rib_tilt: how far a rib falls from back to front, relative.
+        bone: mineral content, relative.
         taper: how much narrower the lungs are above than below; 1 is usual.
         flat: how flat the diaphragm is, 0 (domed) to 1.
-        heart_right, heart_left: how far the heart reaches from the midline.
         heart_shift: displacement of heart and mediastinum towards the patient's left.
         depth: depth of the thorax, relative.
         density: density of aerated lung relative to water.
         pruning: share of the peripheral vessels that is lost.
         upper_flow: calibre of the upper vessels relative to the lower ones.
-        rib_tilt: how far a rib falls from back to front, relative.
-        bone: mineral content, relative.
+        vessel_gain: cross-section of all vessels, relative.
+        rotation: turn of the patient about the long axis, as a displacement of the clavicles.
+        scoliosis: amplitude and phase of the spine's bend.
+        hila: (u, v) of the right and the left hilum.
     """
 
     subject: Subject

@@ -95,6 +95,6 @@ def _turned(image: np.ndarray, turn: np.ndarray, how: int) -> np.ndarray:
 
 
 def _speck(mask: np.ndarray) -> np.ndarray:
-    """Return a mask of one pixel in the middle, for a finding too small to hold a pixel."""
+    """Return a mask of one pixel in the middle, for a finding that holds no pixel of the image."""
     mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
     return mask

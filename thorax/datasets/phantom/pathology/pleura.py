@@ -10,18 +10,12 @@ from thorax.datasets.phantom.physics import WATER
 from thorax.datasets.phantom.scene import Scene
 
 
-def _hemithorax(scene: Scene, side: int) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return a side's columns, distance from the midline, rows, and the lung's inner and outer distance at each row."""
+def _hemithorax(scene: Scene, side: int) -> tuple[slice, np.ndarray, np.ndarray]:
+    """Return a side's columns, the distance of each from the midline, and the lung's outer distance at each row."""
     middle = scene.grid.column(0.0)
     columns = slice(0, middle) if side == 0 else slice(middle, scene.grid.size)
-    inner, outer, _ = scene.anatomy.span(side, scene.grid.v[:, 0])
-    return (
-        columns,
-        np.abs(scene.grid.u[:, columns]),
-        scene.grid.v,
-        inner.astype(np.float32)[:, None],
-        outer.astype(np.float32)[:, None],
-    )
+    _, outer, _ = scene.anatomy.span(side, scene.grid.v[:, 0])
+    return columns, np.abs(scene.grid.u[:, columns]), outer.astype(np.float32)[:, None]
 
 
 def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -32,7 +26,8 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     """
     anatomy = scene.anatomy
     side = side_of(anatomy, "Effusion")
-    columns, distance, v, _, outer = _hemithorax(scene, side)
+    columns, distance, outer = _hemithorax(scene, side)
+    v = scene.grid.v
     angle, dome = anatomy.angle[side], anatomy.dome[side]
     # The level in the middle of the lung, and how far the meniscus climbs at the wall beyond it.
     level = angle + 0.01 - (0.02 + 0.185 * severity**1.4) * rng.uniform(0.9, 1.1)
@@ -51,7 +46,8 @@ def effusion(scene: Scene, severity: float, rng: np.random.Generator) -> np.ndar
     where = np.zeros_like(scene.field)
     where[:, columns] = (share > 0.3) & (v > top) & (gap > 0)
     cavity = scene.field | (scene.lung > 0.02)
-    return where & cavity & ~scene.heart & (scene.grid.v < dome + 0.055)
+    seen = where & cavity & ~scene.heart & (scene.grid.v < dome + 0.055)
+    return seen if seen.any() else where & cavity  # a little fluid behind a large heart
 
 
 def shift_for_pneumothorax(anatomy: Anatomy, severity: float) -> None:
@@ -66,7 +62,8 @@ def pneumothorax(scene: Scene, severity: float, rng: np.random.Generator) -> np.
     """
     anatomy = scene.anatomy
     side = side_of(anatomy, "Pneumothorax")
-    columns, distance, v, _, _ = _hemithorax(scene, side)
+    columns, distance, _ = _hemithorax(scene, side)
+    v = scene.grid.v
     hilum = anatomy.hila[side][1]
     size = (0.06 + 0.30 * severity) * rng.uniform(0.9, 1.1)
     reach = hilum - 0.15 + 0.38 * severity * (0.3 + 0.7 * severity) * rng.uniform(0.8, 1.2)
@@ -99,7 +96,8 @@ def pleural_thickening(scene: Scene, severity: float, rng: np.random.Generator) 
     """
     anatomy = scene.anatomy
     side = side_of(anatomy, "Pleural_Thickening")
-    columns, distance, v, _, outer = _hemithorax(scene, side)
+    columns, distance, outer = _hemithorax(scene, side)
+    v = scene.grid.v
     apical = rng.random() < 0.3
     top, bottom = anatomy.apex[side], anatomy.angle[side]
     noise = CubicSpline(np.linspace(0, 1, 22), rng.standard_normal(22))(np.clip(v[:, 0], 0, 1))
