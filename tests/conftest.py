@@ -14,6 +14,8 @@ from thorax.settings import Settings, load
 
 # Before any numerical library is imported: tests run side by side, and oversubscribed threads crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tables are as wide as a console was when it was made; narrow ones would break the words that tests look for.
+os.environ["COLUMNS"] = "200"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -60,7 +60,7 @@ def test_what_is_not_given_comes_from_the_project_s_settings(home, tmp_path, mon
     monkeypatch.setenv("THORAX_HOME", str(home))
     result = CliRunner().invoke(app, ["make-phantom", "--out", str(tmp_path / "d"), "--size", "32", "--json"])
     about = json.loads(result.stdout)["arguments"]
-    assert (about["count"], about["seed"], about["size"]) == (3, 7, 32)
+    assert (about["count"], about["seed"], about["size"]) == (3, 41, 32)
 
 
 @pytest.mark.slow
