@@ -27,13 +27,14 @@ def run_demo(settings: "Settings") -> dict[str, Any]:
     Raises:
         InputError: the data folder holds something other than phantoms.
     """
-    from commands.pipeline import train
+    from commands.pipeline import show, train
 
     began = time.time()
     with _chapter("1 · Synthetic radiographs"):
         _phantoms(settings)
     with _chapter("2 · Train, calibrate, evaluate, register"):
         run = train(settings, "demo")
+        show(run)
     with _chapter("3 · Serve the champion and send it radiographs"):
         answers = _send(settings)
     with _chapter("4 · Watch for drift"):
@@ -104,15 +105,19 @@ def _watch(settings: "Settings") -> dict[str, Any]:
     return report_now(settings)
 
 
-def show_demo(facts: dict[str, Any]) -> None:
+def show_demo(settings: "Settings", facts: dict[str, Any]) -> None:
     """Print what was made, and the command that opens it."""
     from commands.console import table
 
+    def near(path: str) -> str:
+        place = Path(path)
+        return str(place.relative_to(settings.home)) if place.is_relative_to(settings.home) else path
+
     rows = [
-        ("Candidates compared", f"{facts['reports']}/comparison.html", "a browser"),
-        ("The winner in depth", f"{facts['reports']}/report.html", "a browser"),
-        ("Data validated", f"{facts['reports']}/validation.html", "a browser"),
-        ("Drift report", facts["drift"]["page"], "a browser"),
+        ("Candidates compared", near(f"{facts['reports']}/comparison.html"), "a browser"),
+        ("The winner in depth", near(f"{facts['reports']}/report.html"), "a browser"),
+        ("Data validated", near(f"{facts['reports']}/validation.html"), "a browser"),
+        ("Drift report", near(facts["drift"]["page"]), "a browser"),
         ("Model in the registry", f"{facts['name']} version {facts['version']}", "thorax models list"),
         ("Runs and curves", "MLflow", "make mlflow"),
         ("Service and page", "the champion", "make serve"),

@@ -213,6 +213,21 @@ def diff(
 
 
 @app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Where to listen, on this machine alone.")] = 5000, set_: Set = None
+) -> None:
+    """Open MLflow's own pages on the runs and models. Ends with Ctrl-C."""
+    from thorax.registry.ui import become_server, needs_server
+
+    settings = _load(set_)
+    if not needs_server(settings):
+        out.print(f"MLflow's pages are at {settings.tracking_uri}")
+        return
+    out.print(f"MLflow starts at [cyan]http://127.0.0.1:{port}[/]; end it with Ctrl-C.")
+    become_server(settings, port)
+
+
+@app.command()
 def bench(
     pairs: Annotated[int, typer.Option(help="Pairs of models a row.")] = 1000,
     patients: Annotated[int, typer.Option(help="Patients in the test split.")] = 400,

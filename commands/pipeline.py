@@ -78,7 +78,7 @@ def show(run: "Run") -> None:
         f"{run.seconds:.1f} s in all, of which steps were at work {run.computed:.1f} s: "
         f"orchestration took {run.overhead:.1%}{skipped}."
     )
-    out.print(f"Report: {run.reports / 'comparison.html'}")
+    out.print(f"Report: {run.reports / 'comparison.html'}", soft_wrap=True)
     out.print("Next: [cyan]thorax serve[/], [cyan]thorax models list[/], [cyan]make mlflow[/]")
 
 
@@ -110,8 +110,9 @@ def demo(set_: Set = None, json: Json = False) -> None:
     from commands.demo import run_demo, show_demo
     from thorax.settings import load
 
-    facts = run_demo(load(overrides=set_ or ()))
+    settings = load(overrides=set_ or ())
+    facts = run_demo(settings)
     if json:
         print_json(facts)
     else:
-        show_demo(facts)
+        show_demo(settings, facts)

@@ -228,7 +228,7 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 0
     overrides: dict[Architecture, dict[str, Any]] = {
-        "custom_cnn": {"learning_rate": 0.003},
+        "custom_cnn": {"epochs": 12, "learning_rate": 0.003},
         "efficientnet_b0": {"epochs": 4},
         "resnet50": {"epochs": 2, "learning_rate": 0.001},
     }
