@@ -167,7 +167,7 @@ class PredictionLog:
             if not row.keys() <= self._columns:  # a model with findings that the log has not seen
                 self._migrate([answer.finding for answer in prediction.findings])
             self._connection.execute(
-                f"INSERT INTO predictions ({quoted}) VALUES ({marks})",  # noqa: S608 - names are this module's own
+                f"INSERT INTO predictions ({quoted}) VALUES ({marks})",  # noqa: S608  # nosec B608 - names are this module's own
                 list(row.values()),
             )
 
@@ -243,7 +243,7 @@ def prune(path: Path | str, before: datetime) -> int:
     with closing(sqlite3.connect(Path(path), timeout=30, isolation_level=None)) as connection, _Room(Path(path)):
         connection.execute("BEGIN IMMEDIATE")
         old = "SELECT request_id FROM predictions WHERE time < ?"
-        connection.execute(f"DELETE FROM feedback WHERE request_id IN ({old})", [_stamp(before)])  # noqa: S608
+        connection.execute(f"DELETE FROM feedback WHERE request_id IN ({old})", [_stamp(before)])  # noqa: S608  # nosec B608
         gone = connection.execute("DELETE FROM predictions WHERE time < ?", [_stamp(before)]).rowcount
         connection.execute("COMMIT")
     return gone
@@ -260,7 +260,7 @@ def _read(path: Path | str, table: str, since: datetime | None, until: datetime 
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
     try:
         with _open(path) as connection:
-            cursor = connection.execute(f"SELECT * FROM {table}{where} ORDER BY time", values)  # noqa: S608
+            cursor = connection.execute(f"SELECT * FROM {table}{where} ORDER BY time", values)  # noqa: S608  # nosec B608
             names = [item[0] for item in cursor.description]
             rows = cursor.fetchall()
     except sqlite3.DatabaseError as error:
