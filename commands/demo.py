@@ -39,7 +39,8 @@ def run_demo(settings: "Settings") -> dict[str, Any]:
         answers = _send(settings)
     with _chapter("4 · Watch for drift"):
         drift = _watch(settings)
-    return {"seconds": round(time.time() - began, 1), "answers": answers, "drift": drift, **run.summary()}
+    seconds = round(time.time() - began, 1)
+    return {**run.summary(), "answers": answers, "drift": drift, "seconds": seconds}
 
 
 @contextmanager
