@@ -46,7 +46,7 @@ def main() -> None:
     settings = load()
     reports = settings.var / "reports"
     drift = sorted(settings.var.glob("monitoring/*/index.html"))
-    pages = {"report": reports / "report.html", "comparison": reports / "comparison.html"}
+    pages = {"report": reports / "report.html"}
     pages |= {"drift": drift[-1]} if drift else {}
     missing = [str(page) for page in pages.values() if not page.is_file()]
     if missing:

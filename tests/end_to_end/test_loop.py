@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_grou
 SETTINGS = {
     "train.architectures": ["custom_cnn"],
     "train.epochs": 3,
+    "train.threads": 1,
+    "train.overrides": {},
     "train.batch_size": 16,
     "preprocess.size": 48,
     "evaluation.bootstrap": 60,
