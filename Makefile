@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 # The first of these that is Python 3.11 or 3.12 makes the environment; PYTHON=… names another.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
-# Each test process has a core to itself; threads of numerical libraries would only fight over it.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Each test process has a core to itself, and a file stays whole, so that what its tests share is made once.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help
 help: ## List the commands
