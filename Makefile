@@ -70,8 +70,9 @@ format: setup ## Put the code in order
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## Measure preprocessing and training against plain loops
+bench: setup ## Measure preprocessing and training against plain loops, and what orchestration costs
 	@$(BIN)/python -m commands.bench_train
+	@$(BIN)/thorax pipeline last || true
 
 .PHONY: bench-data
 bench-data: setup ## Measure reading, checking and preprocessing of images
