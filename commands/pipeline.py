@@ -49,20 +49,20 @@ def compile_(
 
 @app.command()
 def last(json: Json = False) -> None:
-    """Show how long each step of the latest finished run took, and what orchestration cost."""
+    """Show how long each step took in the latest run that had work to do, and what orchestration cost."""
     from thorax.errors import InputError
     from thorax.files import read_json
     from thorax.settings import load
 
-    found = sorted(load().var.glob("runs/*/summary.json"), key=lambda file: file.stat().st_mtime)
-    if not found:
+    summaries = [read_json(file) for file in sorted(load().var.glob("runs/*/summary.json"))]
+    facts = next((summary for summary in reversed(summaries) if summary["steps"]), None)
+    if facts is None:
         raise InputError("No run has finished here yet.", "Run: thorax pipeline run")
-    facts = read_json(found[-1])
     if json:
         print_json(facts)
         return
     rows = [(step["step"], step["label"], f"{step['seconds']:.1f}") for step in facts["steps"]]
-    table(f"Run {found[-1].parent.name}", ("step", "architecture", "seconds"), rows, right=("seconds",))
+    table(f"Run {Path(facts['folder']).name}", ("step", "architecture", "seconds"), rows, right=("seconds",))
     out.print(
         f"{facts['seconds']:.1f} s in all, steps at work {facts['computed_seconds']:.1f} s: "
         f"orchestration took {facts['orchestration_share']:.1%}; {len(facts['skipped'])} steps skipped."
