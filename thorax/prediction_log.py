@@ -167,7 +167,7 @@ class PredictionLog:
             if not row.keys() <= self._columns:  # a model with findings that the log has not seen
                 self._migrate([answer.finding for answer in prediction.findings])
             self._connection.execute(
-                f"INSERT INTO predictions ({quoted}) VALUES ({marks})",  # noqa: S608  # nosec B608 - names are this module's own
+                f"INSERT INTO predictions ({quoted}) VALUES ({marks})",  # noqa: S608  # nosec B608
                 list(row.values()),
             )
 
