@@ -143,7 +143,13 @@ def test_the_command_serves_and_ends_clean(home: Path, sample_bundle: Path, proj
     ]
     environment = os.environ | {"PYTHONPATH": str(project), "COLUMNS": "200", "THORAX_HOME": str(home)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        # A shell's background job is born deaf to Ctrl-C; what is typed in a terminal is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as shell:
         assert shell.stdout is not None
         said = ""
