@@ -109,8 +109,8 @@ def phantom_sheet(
 @app.command("phantom-study")
 def phantom_study(
     target: Annotated[Path, typer.Option("--out", help="The plot to write (PNG).")] = Path("phantom-severity.png"),
-    train_subjects: Annotated[int, typer.Option(help="Subjects to learn from, 15 images each.")] = 250,
-    test_subjects: Annotated[int, typer.Option(help="Subjects to test with, 71 images each.")] = 80,
+    train_subjects: Annotated[int, typer.Option(help="Subjects to learn from, 15 images each.")] = 120,
+    test_subjects: Annotated[int, typer.Option(help="Subjects to test with, 71 images each.")] = 40,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 64,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 25,
     shuffled: Annotated[bool, typer.Option("--shuffled", help="Shuffle the labels: nothing may be learnt.")] = False,
@@ -147,9 +147,12 @@ def phantom_study(
 @app.command("phantom-transfer")
 def phantom_transfer(
     root: Annotated[Path, typer.Option(help="Real radiographs in NIH's layout.")],
-    phantoms: Annotated[int, typer.Option(help="Phantoms to pretrain on.")] = 3000,
+    phantoms: Annotated[int, typer.Option(help="Phantoms to pretrain on.")] = 2000,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 64,
-    epochs: Annotated[int, typer.Option(help="Of every training.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Of every training.")] = 10,
+    scratch_epochs: Annotated[
+        int | None, typer.Option(help="Of the training from scratch; more of them make up for the phantoms not seen.")
+    ] = None,
     folds: Annotated[int, typer.Option(help="Patient-grouped folds.")] = 3,
     seeds: Annotated[int, typer.Option(help="Repetitions.")] = 3,
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
@@ -164,7 +167,16 @@ def phantom_transfer(
 
     with progress("Training networks", transfer.trainings(folds, seeds)) as advance:
         found = transfer.transfer_study(
-            root, phantoms, size, epochs, folds, seeds, workers=workers, keep=keep, advance=advance
+            root,
+            phantoms,
+            size,
+            epochs,
+            folds,
+            seeds,
+            workers=workers,
+            keep=keep,
+            scratch_epochs=scratch_epochs,
+            advance=advance,
         )
     if json:
         print_json(found)

@@ -75,7 +75,7 @@ class OutOfDistribution:
                 values = {key: np.ascontiguousarray(array, dtype=np.float32) for key, array in part.arrays.items()}
                 arrays |= {f"{name}.{key}": array for key, array in values.items()}
         with atomic_path(path) as temporary:
-            # One key alone: safetensors writes several in an order of its own, and the same fit must give the same bytes.
+            # One key alone: safetensors writes several in an order of its own, and the same fit gives the same bytes.
             save_file(arrays, str(temporary), metadata={"format": f"thorax-ood {_VERSION} {self.kind}"})
 
     @classmethod

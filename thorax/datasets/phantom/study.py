@@ -18,8 +18,8 @@ SEVERITIES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 def severity_study(
-    train_subjects: int = 250,
-    test_subjects: int = 80,
+    train_subjects: int = 120,
+    test_subjects: int = 40,
     size: int = 64,
     epochs: int = 25,
     severities: Sequence[float] = SEVERITIES,

@@ -39,14 +39,15 @@ class RealData:
 
 def transfer_study(
     root: Path,
-    phantoms: int = 3000,
+    phantoms: int = 2000,
     size: int = 64,
-    epochs: int = 12,
+    epochs: int = 10,
     folds: int = 3,
     seeds: int = 3,
     min_positives: int = 60,
     workers: int = 1,
     keep: Path | None = None,
+    scratch_epochs: int | None = None,
     advance: Callable[..., None] | None = None,
 ) -> dict[str, Any]:
     """Compare two starts on the same folds of real patients: random weights, and weights trained on phantoms.
@@ -60,11 +61,12 @@ def transfer_study(
         root: a dataset in NIH's layout.
         phantoms: images to pretrain on.
         size: pixels, of phantoms and real images.
-        epochs: of every training.
+        epochs: of every training, on phantoms and on real images.
         folds: patient-grouped.
         seeds: repetitions, each with folds, order and random weights of its own.
         min_positives: findings with fewer real images are left out.
         workers: processes that render.
+        scratch_epochs: of the training from scratch, where it shall see as many images as both trainings of the other.
         keep: where to keep the pretrained weights, for `train.pretrained: phantom`.
         advance: told of each of `trainings(folds, seeds)` when it is over.
 
@@ -87,8 +89,11 @@ def transfer_study(
         fold_of = deal(real.patients, folds, seed)
         for fold in range(folds):
             answers = {}
-            for start, weights in (("scratch", None), ("pretrained", pretrained)):
-                answers[start] = _train_real(real, fold_of != fold, fold_of == fold, weights, epochs, seed)
+            for start, weights, passes in (
+                ("scratch", None, scratch_epochs or epochs),
+                ("pretrained", pretrained, epochs),
+            ):
+                answers[start] = _train_real(real, fold_of != fold, fold_of == fold, weights, passes, seed)
                 tell()
             sides.append({"seed": seed, "held": np.flatnonzero(fold_of == fold), **answers})
     return {
@@ -100,6 +105,7 @@ def transfer_study(
             "phantoms": phantoms,
             "size": size,
             "epochs": epochs,
+            "scratch_epochs": scratch_epochs or epochs,
             "folds": folds,
             "seeds": seeds,
             "architecture": ARCHITECTURE,
