@@ -72,6 +72,9 @@ def make_block(recipe: Recipe, folder: Path, block: Sequence[Case], journal: boo
     Raises:
         RoomError: the disk is full.
     """
+    import cv2
+
+    cv2.setNumThreads(1)  # a process a core: threads of their own would only wait for each other
     layout = make_layout(recipe)
     path = journal_path(folder, block[0].index)
     known = read_journal(path) if journal else {}
