@@ -49,8 +49,8 @@ mlflow: setup ## Open MLflow's pages on the project's runs and models
 	@$(BIN)/thorax models ui
 
 .PHONY: test
-test: setup ## Run every test
-	@$(TEST)
+test: setup ## Run every test; one that starts real servers gets a second try, which the summary shows
+	@$(TEST) --reruns 1
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need no real tool and no training

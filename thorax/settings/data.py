@@ -1,0 +1,160 @@
+"""The dataset, its gate, its splits and its preprocessing."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from thorax import findings as vocabulary
+from thorax.settings.base import Count, Positive, Section, Share
+
+Uncertainty = Literal["zeros", "ones", "ignore", "smooth_ones", "smooth_zeros"]
+
+
+def _resolve_findings(value: Any) -> Any:
+    if isinstance(value, (str, list, tuple)):
+        return vocabulary.resolve(value)
+    return value
+
+
+class UncertainPolicy(Section):
+    """What a label of −1 counts as, a finding, and the ranges of the smoothed targets (Pham et al. 2021)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Uncertainty] = Field(init=False)
+
+    default: Uncertainty = "zeros"
+    smooth_ones: tuple[Share, Share] = (0.55, 0.85)
+    smooth_zeros: tuple[Share, Share] = (0.0, 0.3)
+
+    @model_validator(mode="after")
+    def _findings_are_known(self) -> "UncertainPolicy":
+        for name in self.__pydantic_extra__:
+            vocabulary.resolve([name])
+        return self
+
+    def of(self, finding: str) -> Uncertainty:
+        """Return the policy of one finding."""
+        named = {vocabulary.canonical(name): policy for name, policy in self.__pydantic_extra__.items()}
+        return named.get(finding, self.default)
+
+
+class TableColumns(Section):
+    """Which column of a table of one's own holds what; the table lies in the data root."""
+
+    file: str = "table.csv"
+    image: str = "path"
+    patient: str = "patient_id"
+    study: str | None = None
+    view: str | None = None
+    age: str | None = None
+    sex: str | None = None
+    findings: dict[str, str] = Field(default={})
+
+
+class PhantomDefaults(Section):
+    """What `thorax data make-phantom` makes where no option says otherwise."""
+
+    count: Positive = 2400
+    size: Annotated[int, Field(ge=32, le=4096)] = 128
+    seed: Count = 41
+
+
+class Data(Section):
+    """The dataset, its findings, and how its labels are read."""
+
+    source: Literal["phantom", "nih", "chexpert", "table"] = "phantom"
+    root: Path = Path("data")
+    findings: Annotated[tuple[str, ...], BeforeValidator(_resolve_findings)] = vocabulary.CHEXPERT_REPORT
+    no_finding: Literal["exclude", "class", "filter"] = "exclude"
+    other_finding: Literal["exclude", "class"] = "exclude"
+    views: Literal["frontal", "all"] = "frontal"
+    not_mentioned: Literal["zeros", "ignore"] = "zeros"
+    uncertain: UncertainPolicy = UncertainPolicy()
+    table: TableColumns = TableColumns()
+    phantom: PhantomDefaults = PhantomDefaults()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The findings that a network learns, in the order of its outputs."""
+        extra: tuple[str, ...] = (vocabulary.NO_FINDING,) if self.no_finding == "class" else ()
+        extra += (vocabulary.OTHER_FINDING,) if self.other_finding == "class" else ()
+        return tuple(dict.fromkeys((*self.findings, *extra)))
+
+
+#: Expectations that stop a run; what each expects is listed by `thorax data validate --list`.
+CRITICAL = (
+    "columns_complete",
+    "table_not_empty",
+    "image_ids_present",
+    "image_ids_unique",
+    "patients_present",
+    "paths_unique",
+    "paths_inside",
+    "views_known",
+    "sexes_known",
+    "ages_mostly_in_range",
+    "labels_known",
+    "labels_mostly_consistent",
+    "findings_published",
+    "positives_enough",
+    "negatives_enough",
+    "patients_enough",
+    "patients_in_one_split",
+    "looks_in_one_split",
+    "files_mostly_readable",
+    "files_unchanged",
+    "pictures_mostly_sound",
+    "boxes_mostly_inside",
+    "boxes_mostly_labelled",
+    "boxes_of_findings",
+    "boxes_spread",
+)
+
+
+class Validation(Section):
+    """Bounds of the data gate, and which expectations stop a run."""
+
+    prevalence_floor: Share = 0.002
+    min_positives: Count = 5
+    min_patients: Count = 3
+    age: tuple[float, float] = (0, 120)
+    max_age_span: Annotated[float, Field(ge=0)] = 20
+    max_faulty_share: Share = 0.02
+    max_uncertain_share: Share = 0.5
+    max_missing_share: Share = 0.95
+    max_unreadable_share: Share = 0.01
+    max_unsound_share: Share = 0.2
+    near_bits: Annotated[int, Field(ge=0, le=31)] = 24
+    reference: Path | None = None
+    max_prevalence_change: Annotated[float, Field(ge=1)] = 3.0
+    critical: tuple[str, ...] = CRITICAL
+    warn_only: tuple[str, ...] = ()
+
+
+class Split(Section):
+    """Shares of the patients a split."""
+
+    method: Literal["stratified", "official"] = "stratified"
+    train: Share = 0.60
+    validation: Share = 0.12
+    calibration: Share = 0.13
+    test: Share = 0.15
+    seed: Count = 11
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Split":
+        total = self.train + self.validation + self.calibration + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of train, validation, calibration and test must add up to 1, not {total:g}")
+        return self
+
+
+class Preprocess(Section):
+    """How an image becomes what the network reads."""
+
+    size: Annotated[int, Field(ge=32, le=2048)] = 96
+    resize: Literal["squash", "pad"] = "squash"
+    clahe: bool = False
+    shard_rows: Positive = 4096
+    workers: Count = 0
