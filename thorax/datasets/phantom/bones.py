@@ -27,13 +27,14 @@ def _sweep(grid: Grid, centre: np.ndarray, height: np.ndarray, deep: np.ndarray,
         ring: (n, t, 3) outward unit vectors.
         cortex: thickness of the wall.
     """
+    centre, height, deep, ring = (part.astype(np.float32) for part in (centre, height, deep, ring))
     ahead = np.gradient(centre, axis=1)
     length = np.linalg.norm(ahead, axis=2, keepdims=True)
     across = np.cross(ahead / np.maximum(length, 1e-9), ring)
     across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-9)
     count = int(np.clip(height.max() / grid.px * 2.4, 10, 60))
     phase = 2 * np.pi * ((np.arange(count)[None, :] + (np.arange(centre.shape[1]) * _GOLDEN % 1)[:, None]) / count)
-    up, out = np.cos(phase)[None], np.sin(phase)[None]
+    up, out = np.cos(phase).astype(np.float32)[None], np.sin(phase).astype(np.float32)[None]
     u = (
         centre[:, :, None, 0]
         + (height[..., None] * up) * across[:, :, None, 0]

@@ -57,21 +57,23 @@ class Grid:
     def splat(self, u: np.ndarray, v: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Spread point masses over the four nearest pixels; float32 (size, size) mass per unit area."""
         n = self.size
-        x = (self.centre + u.ravel() * self.zoom) * n - 0.5
-        y = (self.top + v.ravel() * self.zoom) * n - 0.5
+        x = u.ravel().astype(np.float32) * np.float32(self.zoom * n) + np.float32(self.centre * n - 0.5)
+        y = v.ravel().astype(np.float32) * np.float32(self.zoom * n) + np.float32(self.top * n - 0.5)
+        w = np.broadcast_to(weight, u.shape).ravel().astype(np.float32) * np.float32(1 / self.px**2)
         keep = (x > 0) & (y > 0) & (x < n - 1.001) & (y < n - 1.001)
         out = np.zeros((n, n), np.float32)
-        if not keep.any():
+        if not keep.all():
+            x, y, w = x[keep], y[keep], w[keep]
+        if not x.size:
             return out
-        x, y = x[keep], y[keep]
-        w = np.broadcast_to(weight, u.shape).ravel()[keep] / self.px**2
         column, row = x.astype(np.int32), y.astype(np.int32)
         x0, y0 = int(column.min()), int(row.min())
         wide, high = int(column.max()) - x0 + 2, int(row.max()) - y0 + 2
-        fx, fy = x - column, y - row
+        x -= column
+        y -= row
         at = (row - y0) * wide + (column - x0)
-        right, below = w * fx, w * fy
-        corner = below * fx
+        right, below = w * x, w * y
+        corner = below * x
         total = np.bincount(at, w - right - below + corner, minlength=wide * high)
         total[1:] += np.bincount(at, right - corner, minlength=wide * high)[:-1]
         total[wide:] += np.bincount(at, below - corner, minlength=wide * high)[:-wide]

@@ -56,13 +56,14 @@ def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) ->
         count = max(int(length.max() / step), 4)
         t = np.linspace(0, 1, count, dtype=np.float32)[None, :]
         bend = 0.35 * rng.standard_normal((len(heading), 1))
-        turn = heading[:, None] + outward * t + bend * (t - 0.3)
+        turn = (heading[:, None] + outward * t + bend * (t - 0.3)).astype(np.float32)
         # Vessels also run towards or away from the viewer, where a piece of the same length looks shorter and denser.
         lean = np.clip(np.abs(rng.normal(0, 0.45, (len(heading), 1))), 0, 1.25)
-        ds = length[:, None] / count
-        u = at[:, :1] + sign * np.cumsum(np.cos(turn) * np.cos(lean) * ds, 1)
-        v = at[:, 1:] + np.cumsum(np.sin(turn) * np.cos(lean) * ds, 1)
-        thick = radius[:, None] * (1 - 0.18 * t)
+        ds = (length[:, None] / count).astype(np.float32)
+        flat = (np.cos(lean) * ds).astype(np.float32)
+        u = at[:, :1].astype(np.float32) + sign * np.cumsum(np.cos(turn) * flat, 1)
+        v = at[:, 1:].astype(np.float32) + np.cumsum(np.sin(turn) * flat, 1)
+        thick = radius[:, None].astype(np.float32) * (1 - np.float32(0.18) * t)
         parts.append((u.ravel(), v.ravel(), thick.ravel(), np.broadcast_to(ds, u.shape).ravel()))
         tip = np.stack([u[:, -1], v[:, -1]], 1)
         away = np.arctan2(tip[:, 1] - hilum[1], sign * (tip[:, 0] - hilum[0]))
@@ -80,7 +81,7 @@ def _tree(anatomy: Anatomy, side: int, rng: np.random.Generator, step: float) ->
         keep = radius > 0.0005
         outward = np.zeros((int(keep.sum()), 1))
         heading, radius, length, at = heading[keep], radius[keep], length[keep], at[keep]
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    return tuple(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
 
 
 def vessels(anatomy: Anatomy, grid: Grid, aerated: np.ndarray) -> np.ndarray:
