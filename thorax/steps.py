@@ -53,7 +53,7 @@ def _argument(tree: dict[str, Any], step: str) -> str:
     kept = {name: _without(tree[name], _IRRELEVANT.get(name, {})) for name in sections}
     if step == "train":
         # A training is followed in MLflow; what its model will be judged by is not its business.
-        kept["registry"] = _without(tree["registry"], {"gates": None})
+        kept["registry"] = _without(tree["registry"], {"gates": None, "require_approval": None})
     return json.dumps({"settings": kept, "code": code_digest(modules)}, sort_keys=True)
 
 

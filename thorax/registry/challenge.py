@@ -8,7 +8,7 @@ import numpy as np
 from thorax.bundle import Bundle
 from thorax.errors import ThoraxError
 from thorax.registry.bundles import fetch_version
-from thorax.registry.contrast import evidence_of
+from thorax.registry.contrast import NO_CHAMPION, evidence_of
 from thorax.registry.evidence import Evidence, digests, weigh
 from thorax.registry.paired import Comparison
 from thorax.registry.versions import CHAMPION, aliases, resolve
@@ -35,7 +35,7 @@ def with_champion(
         The comparison, or a text; it begins with "no champion" where there is none.
     """
     if CHAMPION not in aliases(settings, connection):
-        return "no champion yet: there is nobody to beat"
+        return NO_CHAMPION
     if evidence is None:
         return "there are no answers on test patients to compare the champion with"
     champion = resolve(settings, CHAMPION, connection)

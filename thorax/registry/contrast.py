@@ -7,10 +7,14 @@ from typing import Any
 from thorax.errors import ThoraxError
 from thorax.registry.bundles import download
 from thorax.registry.evidence import FILE, Evidence, weigh
+from thorax.registry.gates import Gate, against_champion
 from thorax.registry.paired import Comparison
 from thorax.registry.tracking import client, speaking
 from thorax.registry.versions import Version
 from thorax.settings import Settings
+
+#: What stands in place of a comparison where there is nobody to compare with.
+NO_CHAMPION = "no champion yet: there is nobody to beat"
 
 
 def evidence_of(settings: Settings, version: Version) -> Evidence:
@@ -34,6 +38,13 @@ def compare(settings: Settings, one: Version, two: Version) -> Comparison | str:
         return weigh(evidence_of(settings, one), evidence_of(settings, two), settings.evaluation)
     except ThoraxError as error:
         return f"they cannot be compared: {error.message}"
+
+
+def against(settings: Settings, version: Version, champion: Version | None) -> Gate:
+    """Judge a version against a champion, None for no champion, by the answers that both have kept."""
+    rule = settings.registry.gates
+    found = compare(settings, version, champion) if champion else NO_CHAMPION
+    return against_champion(found, rule.challenger_rule, rule.challenger_margin)
 
 
 def differences(settings: Settings, one: Version, two: Version) -> dict[str, tuple[str, str]]:

@@ -4,6 +4,7 @@ The order is: write the intent into the history, change the registry, write the 
 between any two of these; `heal`, which every decision begins with, carries the intent out.
 """
 
+import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from thorax.errors import RegistryError
 from thorax.registry.history import DONE, INTENT, Entry, History, champions
-from thorax.registry.versions import CHALLENGER, CHAMPION, FORCED, STATE, aliases
+from thorax.registry.tracking import refused
+from thorax.registry.versions import AGAINST, APPROVED, CHALLENGER, CHAMPION, FORCED, GATE, STATE, VALIDATION, aliases
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +53,12 @@ def decide(
     reason: str,
     evidence: Mapping[str, Any],
 ) -> Decision:
-    """Record and carry out one decision; the caller holds the lock and has healed."""
+    """Record and carry out one decision; the caller holds the lock and has healed.
+
+    Raises:
+        MlflowException: the registry refused, which is recorded and leaves nothing to be carried out; or it went away
+            meanwhile, and the next decision carries this one out.
+    """
     history = history_of(settings)
     facts: dict[str, Any] = {
         "model": settings.registry.name,
@@ -61,7 +68,13 @@ def decide(
         "evidence": evidence,
     }
     intent = history.append(INTENT, action, **facts)
-    _apply(settings, connection, intent)
+    try:
+        _apply(settings, connection, intent)
+    except Exception as error:
+        if (refusal := refused(error)) is not None:
+            # Otherwise the next user, who may have the right, would carry out what this one must not.
+            history.append(DONE, "refused", **facts | {"evidence": {**evidence, "wanted": action, "because": refusal}})
+        raise
     done = history.append(DONE, action, **facts)
     remember(settings, connection, done)
     return Decision(action, target, source, changed=True, entry=done)
@@ -147,6 +160,9 @@ def _finish(settings: Settings, connection: "MlflowClient", history: History, pe
 def _apply(settings: Settings, connection: "MlflowClient", entry: Entry) -> None:
     """Change the registry as an intent says; done twice, it gives the same."""
     name, target = settings.registry.name, entry.target
+    if entry.action == "approve":
+        connection.set_model_version_tag(name, target, APPROVED, json.dumps(entry.evidence["approvals"]))
+        return
     alias = {"promote": CHAMPION, "rollback": CHAMPION, "challenge": CHALLENGER}.get(entry.action)
     if alias is not None:
         connection.set_registered_model_alias(name, alias, target)
@@ -156,6 +172,12 @@ def _apply(settings: Settings, connection: "MlflowClient", entry: Entry) -> None
         connection.delete_registered_model_alias(name, CHALLENGER)
     if entry.action == "promote" and entry.evidence.get("forced"):
         connection.set_model_version_tag(name, target, FORCED, entry.reason)
+    for gate in entry.evidence.get("judged_anew", ()):
+        connection.set_model_version_tag(name, target, f"{GATE}{gate['name']}", json.dumps(gate))
+        connection.set_model_version_tag(name, target, AGAINST, entry.source)
+        connection.set_model_version_tag(name, target, VALIDATION, "passed")
+    if entry.action == "reject":
+        connection.set_model_version_tag(name, target, APPROVED, "[]")
     superseded = str(entry.evidence.get("superseded", ""))
     if superseded not in {"", target} and connection.get_model_version(name, superseded).tags.get(STATE) == CHALLENGER:
         connection.set_model_version_tag(name, superseded, STATE, "registered")

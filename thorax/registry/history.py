@@ -154,7 +154,10 @@ class History:
 
 
 def user() -> str:
-    """Return who is at work, as the system knows them."""
+    """Return who is at work: `THORAX_USER`, else the name that MLflow's server is told, else the system's account."""
+    for name in ("THORAX_USER", "MLFLOW_TRACKING_USERNAME"):
+        if told := os.environ.get(name, "").strip():
+            return told
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,17 +1,51 @@
-"""Promote, reject, roll back: what a person decides about a version, and what is refused."""
+"""Approve, promote, reject, roll back: what a person decides about a version, and what is refused."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from thorax.errors import GateError, RegistryError, ThoraxError
 from thorax.registry.bundles import fetch_version
+from thorax.registry.contrast import against
 from thorax.registry.decisions import Decision, decide, heal
-from thorax.registry.history import champions, ever_champion
+from thorax.registry.gates import Gate
+from thorax.registry.history import champions, ever_champion, user
 from thorax.registry.tracking import client, locked, speaking
-from thorax.registry.versions import CHAMPION, Version, aliases, resolve
+from thorax.registry.versions import AGAINST, CHAMPION, Version, aliases, resolve
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+#: How often a promotion starts over because the champion changed while it compared with it.
+_TRIES = 5
+
+
+def approve(settings: Settings, which: str, *, reason: str) -> Decision:
+    """Say, as a second person, that a version may be promoted.
+
+    Where `registry.require_approval` is set, a version is promoted only with the approval of somebody else than who
+    promotes it. Forcing past a gate does not replace it; a rejection takes every approval back.
+
+    Raises:
+        GateError: no reason is given, or the version was rejected.
+        RegistryError: no such version, or the registry cannot be reached.
+    """
+    if not reason.strip():
+        raise GateError("An approval needs a reason, which is recorded.", "Add --reason.")
+    connection = client(settings)
+    with locked(settings), speaking(settings):
+        heal(settings, connection)
+        version = resolve(settings, which, connection)
+        current = aliases(settings, connection).get(CHAMPION, "")
+        if version.state == "rejected":
+            raise GateError(f"Version {version.version} was rejected.", "Choose another version.")
+        if any(item["who"] == user() for item in version.approvals):
+            return Decision("approve", version.version, current, changed=False, entry=None)
+        mine = {"who": user(), "time": datetime.now(UTC).isoformat(timespec="seconds"), "reason": reason.strip()}
+        evidence = {"approvals": [*version.approvals, mine], "bundle": version.bundle_digest}
+        return decide(settings, connection, "approve", current, version.version, reason, evidence)
 
 
 def promote(settings: Settings, which: str, *, reason: str = "", force: bool = False) -> Decision:
@@ -23,8 +57,11 @@ def promote(settings: Settings, which: str, *, reason: str = "", force: bool = F
         reason: why, in a person's words; needed with `force`.
         force: promote although a gate did not pass, or the version was rejected.
 
+    A version that was judged against another champion than the present one is first judged anew, on the answers that
+    both have kept.
+
     Raises:
-        GateError: it did not pass, or was rejected, and is not forced.
+        GateError: it did not pass, or was rejected, and is not forced; or a second person must approve it.
         RegistryError: no such version, or the registry cannot be reached.
         BundleError: its bundle is not what was registered.
     """
@@ -33,18 +70,20 @@ def promote(settings: Settings, which: str, *, reason: str = "", force: bool = F
     connection = client(settings)
     # Fetched before the lock is taken, so that nobody waits for a download; what has no sound bundle is no champion.
     fetch_version(settings, resolve(settings, which, connection))
-    with locked(settings), speaking(settings):
-        heal(settings, connection)
+    for _ in range(_TRIES):
         version = resolve(settings, which, connection)
-        previous = aliases(settings, connection).get(CHAMPION, "")
-        if previous == version.version:
-            return Decision("promote", version.version, previous, changed=False, entry=None)
-        _require(version, force)
-        failed = [gate.name for gate in version.gates if not gate.passed]
-        evidence = {"gates": {gate.name: gate.passed for gate in version.gates}, "bundle": version.bundle_digest}
-        if force and (failed or version.state == "rejected"):
-            evidence["forced"] = failed or ["rejected"]
-        return decide(settings, connection, "promote", previous, version.version, reason, evidence)
+        judged = aliases(settings, connection).get(CHAMPION, "")
+        # A comparison may take seconds, so it too is made before the lock is taken.
+        anew = None if force else _judge_anew(settings, connection, version, judged)
+        with locked(settings), speaking(settings):
+            heal(settings, connection)
+            version = resolve(settings, which, connection)
+            previous = aliases(settings, connection).get(CHAMPION, "")
+            if previous == version.version:
+                return Decision("promote", version.version, previous, changed=False, entry=None)
+            if previous == judged or force:
+                return _promote(settings, connection, version, previous, anew, reason, force)
+    raise RegistryError("The champion changed again and again meanwhile.", "Run the command again.")
 
 
 def rollback(settings: Settings, to: str | None = None, *, reason: str = "") -> Decision:
@@ -101,7 +140,48 @@ def reject(settings: Settings, which: str, *, reason: str) -> Decision:
         return decide(settings, connection, "reject", current, version.version, reason, {})
 
 
-def _require(version: Version, force: bool) -> None:
+def _judge_anew(settings: Settings, connection: "MlflowClient", version: Version, champion: str) -> Gate | None:
+    """Judge a version against the present champion; None where its stored verdict is of this champion already."""
+    if version.version == champion or version.tags.get(AGAINST) == champion or not version.gates:
+        return None
+    return against(settings, version, resolve(settings, champion, connection) if champion else None)
+
+
+def _promote(
+    settings: Settings,
+    connection: "MlflowClient",
+    version: Version,
+    previous: str,
+    anew: Gate | None,
+    reason: str,
+    force: bool,
+) -> Decision:
+    gates = [anew if anew is not None and gate.name == anew.name else gate for gate in version.gates]
+    _require(version, gates, force)
+    if settings.registry.require_approval:
+        _require_approval(version)
+    failed = [gate.name for gate in gates if not gate.passed]
+    evidence: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": version.bundle_digest}
+    if anew is not None:
+        evidence["judged_anew"] = [asdict(anew)]
+    if version.approvals:
+        evidence["approvals"] = list(version.approvals)
+    if force and (failed or version.state == "rejected"):
+        evidence["forced"] = failed or ["rejected"]
+    return decide(settings, connection, "promote", previous, version.version, reason, evidence)
+
+
+def _require_approval(version: Version) -> None:
+    if any(item["who"] != user() for item in version.approvals):
+        return
+    own = f" {user()} has approved it, and cannot promote it too." if version.approvals else ""
+    raise GateError(
+        f"Version {version.version} needs the approval of a second person (registry.require_approval).{own}",
+        f"Ask another user to look at it and run: thorax models approve {version.version} --reason …",
+    )
+
+
+def _require(version: Version, gates: Sequence[Gate], force: bool) -> None:
     if force:
         return
     if version.state == "rejected":
@@ -109,8 +189,8 @@ def _require(version: Version, force: bool) -> None:
             f"Version {version.version} was rejected.",
             "Promote it all the same with --force --reason, or choose another.",
         )
-    failed = [gate for gate in version.gates if not gate.passed]
-    if failed or not version.gates:
+    failed = [gate for gate in gates if not gate.passed]
+    if failed or not gates:
         lines = "\n  ".join(f"{gate.name}: {gate.note}" for gate in failed) or "it has no gates"
         raise GateError(
             f"Version {version.version} did not pass what was agreed:\n  {lines}",

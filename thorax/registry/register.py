@@ -21,6 +21,7 @@ from thorax.registry.evidence import FILE, Evidence
 from thorax.registry.gates import Gate, Trial, judge
 from thorax.registry.tracking import client, initialise, locked, quiet_mlflow, speaking
 from thorax.registry.versions import (
+    AGAINST,
     BUNDLE_DIGEST,
     BUNDLE_PATH,
     CHALLENGER,
@@ -30,6 +31,7 @@ from thorax.registry.versions import (
     LINEAGE,
     METRIC,
     STATE,
+    VALIDATION,
     Version,
     aliases,
     resolve,
@@ -73,6 +75,8 @@ def register(
 ) -> Registered:
     """Register a bundle as a new version, as challenger, and as champion where there is none and its gates pass.
 
+    Where a second person must approve, the first champion needs them too, and nobody is promoted here.
+
     Args:
         settings: where the registry is, and its gates.
         bundle: the folder.
@@ -91,6 +95,7 @@ def register(
     info = read_info(bundle)
     digest = identity(info)
     connection = client(settings)
+    judged = aliases(settings, connection).get(CHAMPION, "")
     comparison = with_champion(settings, connection, evidence, store)
     gates = judge(evaluation, settings.registry.gates, try_out(bundle), comparison)
     with speaking(settings):
@@ -98,7 +103,7 @@ def register(
         known = _same(settings, connection, digest)
         if known is None:
             run = run_id or _own_run(settings, connection)
-            tags = _tags(info, digest, bundle, evaluation, lineage, gates)
+            tags = _tags(info, digest, bundle, evaluation, lineage, gates) | {AGAINST: judged}
             version = _create(settings, connection, bundle, evidence, run, tags, info)
         else:
             version, gates, run = known.version, known.gates, known.run_id
@@ -107,7 +112,7 @@ def register(
         named = aliases(settings, connection)
         champion = named.get(CHAMPION, "")
         verdict: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": digest}
-        if not champion and all(gate.passed for gate in gates):
+        if not champion and all(gate.passed for gate in gates) and not settings.registry.require_approval:
             why = "the first model whose gates pass"
             decide(settings, connection, "promote", "", version, why, verdict)
             connection.set_registered_model_alias(settings.registry.name, CHALLENGER, version)
@@ -171,6 +176,7 @@ def _tags(
     gates: tuple[Gate, ...],
 ) -> dict[str, str]:
     tags = {BUNDLE_DIGEST: digest, BUNDLE_PATH: f"data/{bundle.name}", STATE: "registered"}
+    tags[VALIDATION] = "passed" if all(gate.passed for gate in gates) else "failed"
     tags |= {GATE + gate.name: json.dumps(asdict(gate)) for gate in gates}
     tags |= {LINEAGE + key: value if isinstance(value, str) else json.dumps(value) for key, value in lineage.items()}
     facts = {

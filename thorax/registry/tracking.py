@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _MARKER = "mlflow-ready.json"
 _SQLITE = "sqlite:///"
+_SIGN_IN = (
+    "Sign in as somebody with the right (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD), "
+    "or ask the server's administrator for it."
+)
 #: Seconds to wait for another process that holds a lock; every holder needs well under a second, setting up a few.
 _PATIENCE = 120.0
 
@@ -66,11 +70,25 @@ def speaking(settings: Settings) -> Iterator[None]:
     except Exception as error:
         if not _is_registry_failure(error):
             raise
+        if (refusal := refused(error)) is not None:
+            raise RegistryError(f"MLflow at {settings.tracking_uri} {refusal}.", _SIGN_IN) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RegistryError(
             f"MLflow at {settings.tracking_uri} answered: {first}",
             "Check registry.tracking_uri and that the server runs; `thorax models audit` tells what state it is in.",
         ) from error
+
+
+def refused(error: Exception) -> str | None:
+    """Say in words how a server refused a request for who made it; None where the error is another."""
+    from thorax.registry.history import user
+
+    code = getattr(error, "error_code", "")
+    if code == "PERMISSION_DENIED":
+        return f"refuses: {user()} does not have the right to do this"
+    if code == "UNAUTHENTICATED" or "error code 401" in str(error):
+        return f"does not let {user()} in: name and password do not match, or there are none"
+    return None
 
 
 def _is_registry_failure(error: Exception) -> bool:

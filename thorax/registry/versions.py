@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-STATE, FORCED = "thorax.state", "thorax.forced"
+STATE, FORCED, APPROVED = "thorax.state", "thorax.forced", "thorax.approved"
+#: Which champion ("" for none) the stored verdict of the gate against it was judged by.
+AGAINST = "thorax.judged.against"
+VALIDATION = "thorax.validation"
 BUNDLE_DIGEST, BUNDLE_PATH = "thorax.bundle.digest", "thorax.bundle.path"
 GATE, LINEAGE, METRIC, FACT = "thorax.gate.", "thorax.lineage.", "thorax.metric.", "thorax.model."
 
@@ -61,6 +64,11 @@ class Version:
         return self.tags.get(FORCED, "")
 
     @property
+    def approvals(self) -> tuple[dict[str, str], ...]:
+        """Who approved it, the first first: `who`, `time` and `reason` each."""
+        return tuple(json.loads(self.tags.get(APPROVED) or "[]"))
+
+    @property
     def servable(self) -> bool:
         """Whether it may answer for patients: every gate passed, or a person took the responsibility with a reason."""
         return self.passed or bool(self.forced)
@@ -90,6 +98,7 @@ class Version:
             "state": self.state,
             "passed": self.passed,
             "forced": self.forced,
+            "approvals": list(self.approvals),
             "run_id": self.run_id,
             "bundle_digest": self.bundle_digest,
             "facts": self.facts,

@@ -27,4 +27,6 @@ class Registry(Section):
     name: str = "thorax"
     tracking_uri: str | None = None
     experiment: str = "thorax"
+    require_approval: bool = False
+    auto_promote: bool = False
     gates: Gates = Gates()
