@@ -2,13 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from thorax.errors import SettingsError
 from thorax.files import read_json, write_text
-from thorax.prediction_log import log_path
+from thorax.prediction_log import place_of
 from thorax.settings import Settings
 
 #: Names the file for the processes that are started; the service is imported by BentoML, which passes no arguments.
@@ -21,7 +21,8 @@ class Runtime(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: Path
-    log: Path
+    #: The prediction log: a SQLite file, or PostgreSQL's address.
+    log: str
     threads: int
     workers: int
     max_upload_bytes: int
@@ -31,11 +32,34 @@ class Runtime(BaseModel):
     max_waiting: int = 64
     #: A body that takes longer than this to arrive is given up.
     upload_seconds: float = 30.0
+    max_batch_bytes: int = 256 << 20
+    max_batch_files: int = 64
+    require_keys: bool = False
+    #: Of one worker; callers are spread evenly among them.
+    rate_limit: str | None = None
+    open_metrics: bool = True
+    cors_origins: tuple[str, ...] = ()
+    tls: bool = False
+    log_full: Literal["refuse", "answer"] = "refuse"
+    #: Whether the challenger scores what the champion answered for, and how many images may wait for it.
+    shadow: bool = False
+    shadow_waiting: int = 8
+    #: Share of the images that the challenger answers for.
+    canary_share: float = 0.0
+    #: ONNX Runtime's execution providers, the most wanted first.
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    #: Where spans go, by OTLP over HTTP; None: nowhere.
+    trace_endpoint: str | None = None
 
     @property
     def pointer(self) -> Path:
         """The file that says which bundle to serve."""
         return self.folder / "pointer.json"
+
+    @property
+    def wants_challenger(self) -> bool:
+        """Whether a challenger has any work here; it costs a worker the memory of a second model."""
+        return self.shadow or self.canary_share > 0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -43,17 +67,32 @@ class Runtime(BaseModel):
         serve = settings.serve
         return cls(
             folder=settings.var / "serving",
-            log=log_path(settings.var),
+            log=str(place_of(settings)),
             threads=serve.threads or os.cpu_count() or 1,
             workers=serve.workers,
             max_upload_bytes=serve.max_upload_mib << 20,
             max_pixels=serve.max_pixels,
             poll_seconds=serve.poll_seconds,
+            upload_seconds=serve.upload_seconds,
+            max_batch_bytes=serve.max_batch_mib << 20,
+            max_batch_files=serve.max_batch_files,
+            require_keys=serve.keys_required,
+            rate_limit=share_of(serve.rate_limit, serve.workers),
+            open_metrics=serve.open_metrics,
+            cors_origins=serve.cors_origins,
+            tls=serve.tls_certificate is not None,
+            log_full=serve.log_full,
+            shadow=serve.shadow,
+            shadow_waiting=serve.shadow_waiting,
+            canary_share=serve.canary_share,
+            providers=serve.providers,
+            trace_endpoint=serve.trace_endpoint,
         )
 
     def write(self, path: Path) -> None:
         """Write the file that workers read."""
         write_text(path, self.model_dump_json(indent=2))
+        path.chmod(0o600)  # PostgreSQL's address may hold a password
 
     @classmethod
     def read(cls) -> Self:
@@ -66,3 +105,11 @@ class Runtime(BaseModel):
         if not named:
             raise SettingsError(f"{VARIABLE} is not set.", "Start the service with `thorax serve`.")
         return cls.model_validate(read_json(named))
+
+
+def share_of(rate: str | None, workers: int) -> str | None:
+    """Return one worker's share of a rate such as `600/minute`, rounded up."""
+    if rate is None:
+        return None
+    amount, _, span = rate.partition("/")
+    return f"{-(-int(amount) // workers)}/{span}"

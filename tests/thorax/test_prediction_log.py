@@ -118,8 +118,9 @@ def test_pruning_takes_the_old_and_their_feedback(path: Path) -> None:
 def test_a_full_disk_is_said_and_nothing_is_acknowledged(path: Path) -> None:
     log = PredictionLog(path, ["Effusion"])
     log.write(prediction(), "d")
-    pages = log._connection.execute("PRAGMA page_count").fetchone()[0]
-    log._connection.execute(f"PRAGMA max_page_count={pages}")
+    database = log._store._connection  # type: ignore[attr-defined]
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count={pages}")
     written = 1
     with pytest.raises(RoomError, match="disk is full"):
         for _ in range(1000):
