@@ -138,10 +138,10 @@ def _one(model: "Bundle", file: Path, folder: Path) -> "tuple[Prediction, dict[s
     radiograph = read_image(file)
     prediction = model.predict([radiograph])[0]
     drawn = {}
-    for finding in model.findings:
+    for finding, picture in draw(model, radiograph, prediction).items():
         path = folder / f"{file.stem}-{finding}.png"
         with atomic_path(path) as temporary:
-            temporary.write_bytes(draw(model, radiograph, prediction, finding))
+            temporary.write_bytes(picture)
         drawn[finding] = str(path)
     return prediction, drawn
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving import tracing
 from serving.refusals import body, reshape
 from serving.runtime import Runtime
 from thorax.prediction import new_request_id
@@ -36,6 +37,8 @@ _HEADERS = (
 _HIDDEN = {b"server", b"x-bentoml-request-id"}
 #: Of the request that is being answered; threads that work for it see it too.
 request_id: ContextVar[str] = ContextVar("request_id")
+#: When its body had arrived, by `time.perf_counter`.
+arrived: ContextVar[float] = ContextVar("arrived")
 _access = logging.getLogger("thorax.access")
 
 
@@ -70,7 +73,9 @@ class Guard:
                     HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are waiting.", "Send it again in a second.", 1
                 )
             content = await self._body(scope, receive)
-            await self._app(scope, _replay(content, receive), answer)
+            arrived.set(time.perf_counter())
+            with tracing.request(scope["method"], scope["path"], name, scope["headers"]):
+                await self._app(scope, _replay(content, receive), answer)
         except _RefusedError as refused:
             await answer.refuse(refused)
         finally:

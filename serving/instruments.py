@@ -1,15 +1,22 @@
-"""What Prometheus can ask of the service, beside BentoML's own figures."""
+"""What Prometheus can ask of the service, beside BentoML's own figures; and the spans of the same stages."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from serving import tracing
 from thorax.prediction import Prediction
 
+if TYPE_CHECKING:
+    from serving.holder import Holder
+
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+_DIFFERENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
 class Instruments:
@@ -19,31 +26,55 @@ class Instruments:
         self.stages = Histogram(
             "thorax_stage_seconds", "Seconds spent in a stage of an answer", ["stage"], buckets=_BUCKETS
         )
+        self.batches = Histogram("thorax_batch_size", "Images that one pass of the network scored", buckets=_SIZES)
         self.predictions = Counter("thorax_predictions", "Predictions made", ["version"])
         self.present = Counter("thorax_findings_present", "Findings at or above their operating point", ["finding"])
+        self.answers = Counter("thorax_finding_answers", "Set-valued answers", ["finding", "answer"])
         self.novel = Counter("thorax_out_of_distribution", "Images unlike those the model knows")
+        self.referred = Counter("thorax_referred", "Images that a reader was called for")
         self.refused = Counter("thorax_refused", "Requests refused", ["status"])
+        self.serving = Gauge(
+            "thorax_model_serving", "1 for the version that answers", ["version"], multiprocess_mode="mostrecent"
+        )
+        self.stale = Gauge(
+            "thorax_model_stale", "1 while the newest model cannot be served", multiprocess_mode="mostrecent"
+        )
+        self.swaps = Gauge("thorax_model_swaps", "Models replaced without a restart", multiprocess_mode="max")
         self.side_by_side = Gauge(
             "thorax_scored_side_by_side", "The most images that were scored at once", multiprocess_mode="max"
         )
-        self._scoring, self._most = 0, 0
+        self.shadowed = Counter("thorax_shadow_scored", "Images that the challenger scored too", ["version"])
+        self.left_out = Counter("thorax_shadow_dropped", "Images that the challenger had no time for")
+        self.agreement = Counter(
+            "thorax_shadow_decisions", "Decisions of the challenger beside the champion's", ["finding", "agrees"]
+        )
+        self.difference = Histogram(
+            "thorax_shadow_difference", "How far the challenger's probability lies off", ["finding"],
+            buckets=_DIFFERENCES,
+        )  # fmt: skip
+        self._scoring, self._most, self._version = 0, 0, ""
         self._lock = threading.Lock()
-        self.swaps = Gauge("thorax_model_swaps", "Models replaced without a restart", multiprocess_mode="max")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage."""
+        """Time a stage, and make it a span of the request's trace."""
         start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages.labels(stage=name).observe(time.perf_counter() - start)
+        with tracing.span(name):
+            try:
+                yield
+            finally:
+                self.took(name, time.perf_counter() - start)
+
+    def took(self, name: str, seconds: float) -> None:
+        """Keep how long a stage took that was timed elsewhere."""
+        self.stages.labels(stage=name).observe(seconds)
 
     @contextmanager
-    def scoring(self) -> Iterator[None]:
-        """Count an image among those that are being scored."""
+    def scoring(self, images: int = 1) -> Iterator[None]:
+        """Count images among those that are being scored."""
+        self.batches.observe(images)
         with self._lock:
-            self._scoring += 1
+            self._scoring += images
             if self._scoring > self._most:
                 self._most = self._scoring
                 self.side_by_side.set(self._most)
@@ -51,13 +82,38 @@ class Instruments:
             yield
         finally:
             with self._lock:
-                self._scoring -= 1
+                self._scoring -= images
+
+    def serves(self, holder: "Holder") -> None:
+        """Keep which version answers, how often it was replaced, and whether the newest one could not be loaded."""
+        self.swaps.set(holder.swaps)
+        self.stale.set(int(holder.problem is not None))
+        version = holder.get().version
+        if version != self._version:
+            if self._version:
+                self.serving.labels(version=self._version).set(0)
+            self._version = version
+            self.serving.labels(version=version).set(1)
 
     def count(self, prediction: Prediction) -> None:
         """Count an answer."""
         self.predictions.labels(version=prediction.model.version).inc()
         if prediction.novelty.out:
             self.novel.inc()
+        if prediction.refer:
+            self.referred.inc()
         for answer in prediction.findings:
+            self.answers.labels(finding=answer.finding, answer=answer.conformal).inc()
             if answer.decision:
                 self.present.labels(finding=answer.finding).inc()
+
+    def compare(self, champion: Prediction, challenger: Prediction) -> None:
+        """Count where the challenger decides as the champion did, on the findings that both know."""
+        self.shadowed.labels(version=challenger.model.version).inc()
+        others = {answer.finding: answer for answer in challenger.findings}
+        for answer in champion.findings:
+            other = others.get(answer.finding)
+            if other is not None:
+                agrees = "yes" if answer.decision == other.decision else "no"
+                self.agreement.labels(finding=answer.finding, agrees=agrees).inc()
+                self.difference.labels(finding=answer.finding).observe(abs(answer.probability - other.probability))

@@ -18,6 +18,9 @@ class Pointer(BaseModel):
     alias: str | None = None
     #: Why there is no bundle, or why it may not be the newest; empty where all is well.
     note: str = ""
+    #: The challenger, where it is wanted and there is one; it never keeps the champion from being served.
+    challenger: Path | None = None
+    challenger_version: str | None = None
 
 
 def write_pointer(path: Path, pointer: Pointer) -> None:

@@ -11,6 +11,7 @@ import base64
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from serving.contract import Explanation, Feedback, FeedbackTaken, ModelReport, OperatingPoint, Role
-from serving.guard import Guard, request_id
+from serving.guard import Guard, arrived, request_id
 from serving.refusals import refusal, unexpected
 from serving.runtime import VARIABLE, Runtime
 from serving.upload import ExplainForm, ImageForm, with_given
@@ -62,6 +63,8 @@ def _options() -> Any:
         "workers": runtime.workers,
         "threads": runtime.threads,
         "traffic": {"timeout": 60},
+        # Its spans would surround every request, wanted or not; `serving.tracing` makes those that are.
+        "tracing": {"excluded_urls": [".*"]},
         "logging": {"access": {"enabled": False}},  # it names addresses of callers; the guard keeps its own
     }
 
@@ -72,16 +75,22 @@ class Thorax:
     """Reads chest radiographs. Research software; no medical device."""
 
     def __init__(self) -> None:
+        from serving import tether, tracing
         from serving.holder import Holder
         from serving.instruments import Instruments
+        from serving.shadow import Shadow
         from thorax.prediction_log import PredictionLog
 
         # A request is some microseconds of Python between long calls that hold no lock; hand over sooner.
         sys.setswitchinterval(0.001)
+        tether.tie()
         self.runtime = Runtime.read()
+        tracing.start(self.runtime.trace_endpoint)
         self.instruments = Instruments()
-        self.holder = Holder(self.runtime.pointer, self.runtime.poll_seconds)
+        self.holder = Holder.of(self.runtime)
         self.log = PredictionLog(self.runtime.log)
+        waiting = self.runtime.shadow_waiting
+        self.shadow = Shadow(self.holder, self.instruments, self.log, waiting) if self.runtime.shadow else None
 
     def __is_ready__(self) -> bool:
         return self.holder.ready
@@ -91,16 +100,20 @@ class Thorax:
         from thorax.imaging import read_image_bytes
 
         stage = self.instruments.stage
-        bundle = self.holder.get()
+        self.instruments.took("queue", time.perf_counter() - arrived.get())
+        digest = self.log.digest(image)
+        bundle = self.holder.get(digest)
         with stage("decode"):
             radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
         radiograph = with_given(radiograph, age, sex, view)
-        with stage("score"), self.instruments.scoring():
-            prediction = bundle.predict([radiograph])[0].model_copy(update={"request_id": request_id.get()})
+        with self.instruments.scoring():
+            prediction = bundle.predict([radiograph], stage)[0].model_copy(update={"request_id": request_id.get()})
         with stage("log"):
-            self.log.write(prediction, self.log.digest(image))
+            self.log.write(prediction, digest)
         self.instruments.count(prediction)
-        self.instruments.swaps.set(self.holder.swaps)
+        self.instruments.serves(self.holder)
+        if self.shadow is not None:
+            self.shadow.offer(radiograph, prediction)
         return prediction, (bundle, radiograph)
 
     @bentoml.api(route="/predict", input_spec=ImageForm)
@@ -130,11 +143,11 @@ class Thorax:
         wanted = self._wanted(findings)
         prediction, (bundle, radiograph) = self._score(file, age, sex, view)
         with self.instruments.stage("explain"):
-            picture = functools.partial(drawing.draw, side=side) if draw == "overlay" else drawing.layer
-            overlays = {
-                finding: _base64(picture(bundle, radiograph, prediction, finding))
-                for finding in wanted or bundle.findings
-            }
+            if draw == "overlay":
+                drawn = drawing.draw(bundle, radiograph, prediction, wanted, side=side)
+            else:
+                drawn = drawing.layers(bundle, radiograph, prediction, wanted)
+            overlays = {finding: _base64(picture) for finding, picture in drawn.items()}
             image = _base64(drawing.plain(radiograph)) if draw == "layer" else None
         return Explanation(prediction=prediction, method=method, draw=draw, image=image, overlays=overlays)
 

@@ -1,7 +1,9 @@
 """Read a bundle and answer with it: ONNX Runtime, NumPy, OpenCV, and neither PyTorch nor MLflow."""
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from thorax.bundle import verify
 from thorax.bundle.answers import answer
+from thorax.bundle.session import CPU, open_session
 from thorax.errors import BundleError, InputError
 from thorax.prediction import (
     ImageReport,
@@ -24,8 +27,17 @@ from thorax.prediction import (
 if TYPE_CHECKING:
     import onnxruntime
 
+    from thorax.bundle.watched import Watched
     from thorax.calibration import Calibration
     from thorax.imaging import Placement, Radiograph
+
+
+#: Turns a stage's name into a block that times it.
+Stage = Callable[[str], AbstractContextManager[None]]
+
+
+def _untimed(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Preprocessing(BaseModel):
@@ -75,7 +87,14 @@ class Bundle:
         self._session = session
 
     @classmethod
-    def load(cls, folder: Path | str, verify: bool = True, threads: int = 1, version: str | None = None) -> Self:
+    def load(
+        cls,
+        folder: Path | str,
+        verify: bool = True,
+        threads: int = 1,
+        version: str | None = None,
+        providers: Sequence[str] = (CPU,),
+    ) -> Self:
         """Read a bundle, check every file against its digest, and let the graph prove itself.
 
         Args:
@@ -83,11 +102,12 @@ class Bundle:
             verify: check digests and stored predictions; leave it on unless this very folder was just checked.
             threads: ONNX Runtime's threads for one image; 1 where several images are scored side by side.
             version: the registry's version; without one, answers carry the start of the bundle's own digest.
+            providers: ONNX Runtime's execution providers, the most wanted first; see `open_session`.
 
         Raises:
             BundleError: names what is missing, changed or wrong.
         """
-        return _load(cls, Path(folder), verify, threads, version)
+        return _load(cls, Path(folder), verify, threads, version, providers)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -98,6 +118,13 @@ class Bundle:
     def thresholds(self) -> np.ndarray:
         """Operating points (F,) on calibrated probabilities."""
         return self.calibration.thresholds
+
+    @functools.cached_property
+    def watched(self) -> "Watched | None":
+        """What monitoring needs of the network; None in a bundle that was made before it was kept."""
+        from thorax.bundle.watched import FILE, Watched
+
+        return Watched.load(self.folder / FILE)
 
     @property
     def model(self) -> ModelName:
@@ -136,22 +163,40 @@ class Bundle:
         logits, features, maps = self._session.run(["logits", "features", "maps"], {"image": scaled})
         return logits, features, maps
 
-    def predict(self, radiographs: "Sequence[Radiograph]") -> list[Prediction]:
-        """Answer for each radiograph, in one pass of the network: findings, boxes, novelty, summary, and the maps."""
-        from thorax.imaging import statistics
+    def predict(self, radiographs: "Sequence[Radiograph]", stage: Stage = _untimed) -> list[Prediction]:
+        """Answer for each radiograph, in one pass of the network: findings, boxes, novelty, summary, and the maps.
 
+        Args:
+            radiographs: as they were read.
+            stage: makes a block of each stage (preprocess, network, answer), for whoever times them.
+        """
         if not radiographs:
             return []
         start = time.perf_counter()
-        inputs = self.inputs(radiographs)
-        outputs = self.run(inputs)
+        with stage("preprocess"):
+            inputs = self.inputs(radiographs)
+        with stage("network"):
+            outputs = self.run(inputs)
+        with stage("answer"):
+            return self._answers(radiographs, inputs, outputs, start)
+
+    def _answers(
+        self,
+        radiographs: "Sequence[Radiograph]",
+        inputs: np.ndarray,
+        outputs: tuple[np.ndarray, np.ndarray, np.ndarray],
+        start: float,
+    ) -> list[Prediction]:
+        from thorax.imaging import statistics
+
         spots = [self.spot(r.width, r.height) for r in radiographs]
         views = [r.view or "unknown" for r in radiographs]
-        answers = answer(self.calibration, inputs, outputs, views, spots)
+        answers = answer(self.calibration, inputs, outputs, views, spots, self.watched)
+        embeddings = self.watched.embed(outputs[1]).tolist() if self.watched is not None else [()] * len(answers)
         model, rule = self.model, self.calibration.refer_rule
         predictions = []
-        for radiograph, network_input, maps, (found, novelty) in zip(
-            radiographs, inputs, outputs[2], answers, strict=True
+        for radiograph, network_input, maps, (found, novelty), embedding in zip(
+            radiographs, inputs, outputs[2], answers, embeddings, strict=True
         ):
             reasons = refer_reasons(found, novelty, radiograph.checks, rule.when, rule.entropy)
             predictions.append(
@@ -166,6 +211,7 @@ class Bundle:
                     image=_report(radiograph, statistics(network_input)),
                     summary=summarise(found, novelty, model.synthetic),
                     maps=maps,
+                    embedding=tuple(embedding),
                     took_ms=round((time.perf_counter() - start) * 1000, 2),
                 )
             )
@@ -189,7 +235,7 @@ def _report(radiograph: "Radiograph", statistics: dict[str, float]) -> ImageRepo
     )
 
 
-def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | None) -> B:
+def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | None, providers: Sequence[str]) -> B:
     from thorax.calibration import Calibration
 
     tree = verify.read_info(folder)
@@ -200,7 +246,7 @@ def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | 
         raise BundleError(f"{folder / 'bundle.json'} has wrong or missing keys: {keys}.") from error
     if check:
         verify.verify_files(folder, info.digests)
-    session = open_session(folder / "model.onnx", threads)
+    session = open_session(folder / "model.onnx", threads, providers)
     try:
         calibration = Calibration.load(folder)
     except InputError as error:
@@ -211,27 +257,3 @@ def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | 
     if check:
         verify.verify_proof(folder, lambda inputs: bundle.run(inputs)[0])
     return bundle
-
-
-def open_session(graph: Path, threads: int) -> "onnxruntime.InferenceSession":
-    """Open an ONNX graph on the processor.
-
-    Raises:
-        BundleError: the graph cannot be read, or lacks an output.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads starve their neighbours where several workers share a machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own errors share no base below Exception
-        raise BundleError(f"{graph} is not a graph that ONNX Runtime can read: {error}") from error
-    missing = {"logits", "features", "maps"} - {output.name for output in session.get_outputs()}
-    if missing:
-        raise BundleError(f"{graph} lacks the outputs {', '.join(sorted(missing))}.")
-    return session

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from thorax.bundle import examples, reference, verify
-from thorax.bundle.loading import open_session
+from thorax.bundle.session import open_session
+from thorax.bundle.watched import FILE, learn
 from thorax.errors import BundleError
 from thorax.files import atomic_folder, digest_folder, digest_json, read_json, write_json, write_text
 from thorax.prediction import now
@@ -69,7 +70,9 @@ def write_bundle(
         if tuple(calibration.findings) != findings:
             raise BundleError(f"{calibration_dir} calibrates {', '.join(calibration.findings)}, not these findings.")
         _prove(folder, store)
-        reference.write(folder / "reference.parquet", train_dir, store, calibration)
+        usual = learn(train_dir, len(findings))
+        usual.save(folder / FILE)
+        reference.write(folder / "reference.parquet", train_dir, store, calibration, usual)
         if store.info.get("synthetic"):
             examples.write(folder / "examples", train_dir, store, calibration)
         info = _describe(network, store, lineage)

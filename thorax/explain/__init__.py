@@ -4,7 +4,7 @@ What is imported here is light (NumPy, OpenCV, Pillow): serving uses it. `thorax
 """
 
 from thorax.explain.maps import box_from_map, class_activation_maps, heat, map_statistics, upsample
-from thorax.explain.overlay import overlay, overlay_png
+from thorax.explain.overlay import overlay, overlay_pixels, overlay_png
 
 __all__ = [
     "box_from_map",
@@ -12,6 +12,7 @@ __all__ = [
     "heat",
     "map_statistics",
     "overlay",
+    "overlay_pixels",
     "overlay_png",
     "upsample",
 ]

@@ -1,5 +1,6 @@
 """Draw heat over a radiograph, with a colour bar, for people who do not all see colours alike."""
 
+import functools
 import io
 from collections.abc import Sequence
 
@@ -27,6 +28,19 @@ def overlay(
     strength: float = 0.6,
     colour_bar: bool = True,
 ) -> Image.Image:
+    """Return a radiograph with a finding's heat over it, as an RGB image; see `overlay_pixels`."""
+    return Image.fromarray(overlay_pixels(pixels, map_, box, truth=truth, strength=strength, colour_bar=colour_bar))
+
+
+def overlay_pixels(
+    pixels: np.ndarray,
+    map_: np.ndarray | None,
+    box: Box | None = None,
+    *,
+    truth: Sequence[Box] = (),
+    strength: float = 0.6,
+    colour_bar: bool = True,
+) -> np.ndarray:
     """Return a radiograph with a finding's heat over it.
 
     Args:
@@ -38,25 +52,33 @@ def overlay(
         colour_bar: add a bar, 0 to 1 of the peak's heat, at the right.
 
     Returns:
-        An RGB image.
+        uint8 (height, width, 3), RGB.
 
     Raises:
         InputError: `pixels` is not two-dimensional, or the map is not.
     """
     grey = _grey(pixels)
-    height, width = grey.shape
-    canvas = np.repeat(grey[:, :, None].astype(np.float32), 3, axis=2)
-    if map_ is not None:
-        warm = np.clip(upsample(heat(map_), (height, width)), 0.0, 1.0)
-        colour = _COLOURS[(warm * 255).astype(np.uint8)].astype(np.float32)
-        opacity = (strength * np.sqrt(warm))[:, :, None]
-        canvas = canvas * (1.0 - opacity) + colour * opacity
-    picture = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    if map_ is None:
+        canvas = cv2.merge([grey, grey, grey])
+    else:
+        levels = np.clip(upsample(heat(map_), grey.shape) * 255, 0, 255).astype(np.uint8)
+        ground, colour = _mixture(strength)
+        # A look-up a level of heat: what of the grey stays (in 256ths), and what of the colour is added.
+        kept = (grey.astype(np.uint16) * ground.take(levels) >> 8).astype(np.uint8)
+        canvas = cv2.add(colour.take(levels, axis=0), cv2.merge([kept, kept, kept]))
     for one in truth:
-        _draw_box(picture, one, _TRUTH, dashed=True)
+        _draw_box(canvas, one, _TRUTH, dashed=True)
     if box is not None:
-        _draw_box(picture, box, _FOUND)
-    return _with_bar(picture) if colour_bar and map_ is not None else picture
+        _draw_box(canvas, box, _FOUND)
+    return np.hstack([canvas, _scale(*grey.shape)]) if colour_bar and map_ is not None else canvas
+
+
+@functools.lru_cache(maxsize=8)
+def _mixture(strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each of 256 levels of heat, the share of grey that stays, uint16 of 256, and the colour, uint8."""
+    opacity = strength * np.sqrt(np.arange(256) / 255)
+    ground = np.floor(256 * (1 - opacity)).astype(np.uint16)
+    return ground, np.floor(_COLOURS * opacity[:, None]).astype(np.uint8)
 
 
 def overlay_png(
@@ -82,42 +104,41 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return values
 
 
-def _draw_box(picture: Image.Image, box: Box, colour: tuple[int, int, int], dashed: bool = False) -> None:
+def _draw_box(canvas: np.ndarray, box: Box, colour: tuple[int, int, int], dashed: bool = False) -> None:
     """Draw a rectangle with a dark rim, so that it shows on bright and on dark ground."""
-    draw = ImageDraw.Draw(picture)
-    width, height = picture.size
-    thick = max(1, round(max(picture.size) / 160))
-    left, top = box[0] * width, box[1] * height
-    right, bottom = min(width - 1, left + box[2] * width), min(height - 1, top + box[3] * height)
+    height, width = canvas.shape[:2]
+    thick = max(1, round(max(height, width) / 160))
+    left, top = round(box[0] * width), round(box[1] * height)
+    right = min(width - 1, round((box[0] + box[2]) * width))
+    bottom = min(height - 1, round((box[1] + box[3]) * height))
     if not dashed:
-        draw.rectangle((left - thick, top - thick, right + thick, bottom + thick), outline=(0, 0, 0), width=thick * 3)
-        draw.rectangle((left, top, right, bottom), outline=colour, width=thick)
+        cv2.rectangle(canvas, (left, top), (right, bottom), (0, 0, 0), thick * 3)
+        cv2.rectangle(canvas, (left, top), (right, bottom), colour, thick)
         return
-    step = max(4, round(max(picture.size) / 32))
-    for start in np.arange(left, right, step):
-        end = min(start + step / 2, right)
-        draw.line((start, top, end, top), fill=colour, width=thick)
-        draw.line((start, bottom, end, bottom), fill=colour, width=thick)
-    for start in np.arange(top, bottom, step):
-        end = min(start + step / 2, bottom)
-        draw.line((left, start, left, end), fill=colour, width=thick)
-        draw.line((right, start, right, end), fill=colour, width=thick)
+    step = max(4, round(max(height, width) / 32))
+    for start in range(left, right, step):
+        end = min(start + step // 2, right)
+        cv2.line(canvas, (start, top), (end, top), colour, thick)
+        cv2.line(canvas, (start, bottom), (end, bottom), colour, thick)
+    for start in range(top, bottom, step):
+        end = min(start + step // 2, bottom)
+        cv2.line(canvas, (left, start), (left, end), colour, thick)
+        cv2.line(canvas, (right, start), (right, end), colour, thick)
 
 
-def _with_bar(picture: Image.Image) -> Image.Image:
-    """Add a colour bar with its scale at the right."""
-    width, height = picture.size
+@functools.lru_cache(maxsize=32)
+def _scale(height: int, width: int) -> np.ndarray:
+    """Return the bar with its scale, RGB, as it stands beside a picture of `width` × `height` px."""
     size = max(8, height // 24)
     bar, gap = max(6, width // 32), max(3, width // 64)
     font = ImageFont.load_default(size)
     room = int(font.getlength("100%")) + gap
-    wide = Image.new("RGB", (width + gap + bar + gap + room, height), (0, 0, 0))
-    wide.paste(picture, (0, 0))
+    scale = Image.new("RGB", (gap + bar + gap + room, height), (0, 0, 0))
     ramp = _COLOURS[np.linspace(255, 0, height).astype(np.uint8)]
-    wide.paste(Image.fromarray(np.repeat(ramp[:, None, :], bar, axis=1)), (width + gap, 0))
-    draw = ImageDraw.Draw(wide)
-    where = width + gap + bar + gap
+    scale.paste(Image.fromarray(np.repeat(ramp[:, None, :], bar, axis=1)), (gap, 0))
+    draw = ImageDraw.Draw(scale)
+    where = gap + bar + gap
     draw.text((where, 0), "100%", fill=(255, 255, 255), font=font, anchor="lt")
     draw.text((where, height // 2), "50%", fill=(255, 255, 255), font=font, anchor="lm")
     draw.text((where, height - 1), "0%", fill=(255, 255, 255), font=font, anchor="lb")
-    return wide
+    return np.asarray(scale)
