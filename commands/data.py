@@ -159,24 +159,19 @@ def validate(source: Source = None, root: Root = None, out_: Out = None, set_: S
     from thorax.datasets.ingest import ingest as read
     from thorax.manifest import read_manifest
     from thorax.preprocessing import splits
+    from thorax.preprocessing.prepare import prepare, prepared_folder
 
     settings = _load(set_, source, root)
     data = settings.data
     target = out_ or settings.var / "validation" / data.source
     with progress("Reading images", None) as advance:
         facts = read(data, settings.data_root, target / "manifest", advance=advance)
-    assigned = splits.assign(read_manifest(target / "manifest" / "manifest.parquet"), data.classes, settings.split)
+    manifest = read_manifest(target / "manifest" / "manifest.parquet")
+    assigned = splits.assign(manifest, data.classes, settings.split)
     with progress("Checking images", facts["images"]) as advance:
-        result = suite.validate(
-            target / "manifest",
-            settings.data_root,
-            data,
-            settings.validation,
-            target,
-            splits=assigned,
-            workers=settings.preprocess.workers,
-            advance=advance,
-        )
+        done = prepare(manifest, settings.data_root, settings.preprocess, [prepared_folder(settings)], advance=advance)
+    with err.status("Judging"):
+        result = suite.validate(target / "manifest", data, settings.validation, target, assigned, done.facts)
     page = target / "report.html"
     if json:
         print_json({**result.as_json(), "page": str(page), "failures": str(target / "failures.parquet")})

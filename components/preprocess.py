@@ -1,4 +1,4 @@
-"""Preprocess: patients are split, and every image becomes the array that a network reads."""
+"""Preprocess: patients are split, and the images that passed become the store that a network reads."""
 
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -18,7 +18,7 @@ def preprocess(
     Args:
         root: the dataset's folder.
         dataset: what ingest gave.
-        validation: what validate gave; nothing is built from data that did not pass.
+        validation: what validate gave: the images as it decoded them; nothing is built from data that did not pass.
         preprocess_settings: the settings that this step reads, as JSON.
         store: shards of uint8 images, a row an image, splits and targets.
     """
@@ -26,6 +26,7 @@ def preprocess(
 
     from thorax.events import reporting
     from thorax.preprocessing import build_store
+    from thorax.preprocessing.prepare import prepared_folder
     from thorax.steps import settings_of
 
     with reporting("preprocess") as report:
@@ -38,6 +39,7 @@ def preprocess(
             Path(root),
             Path(store.path),
             report.advancer(int(dataset.metadata["images"])),
+            prepared=[prepared_folder(settings), Path(validation.path, "prepared")],
         )
         store.metadata.update({"count": facts["count"], "split": facts["split_digest"]})
         report.say(f"{facts['count']:,} images of {facts['size']}×{facts['size']} px")

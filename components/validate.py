@@ -1,4 +1,4 @@
-"""Validate: the gate at the door. Bad data stops here, with every failing row in a file and a page to read."""
+"""Validate: the gate at the door. Each file is decoded once; bad data stops here, with every failing row in a file."""
 
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -13,7 +13,7 @@ def validate(root: str, dataset: Input[Dataset], validate_settings: str, result:
         root: the dataset's folder.
         dataset: what ingest gave.
         validate_settings: the settings that this step reads, as JSON.
-        result: result.json, failures.parquet and report.html.
+        result: result.json, failures.parquet, report.html, and the prepared images that passed.
     """
     from pathlib import Path
 
@@ -22,13 +22,4 @@ def validate(root: str, dataset: Input[Dataset], validate_settings: str, result:
     from thorax.validation.gate import gate
 
     with reporting("validate") as report:
-        settings = settings_of(validate_settings)
-        gate(
-            Path(dataset.path),
-            Path(root),
-            settings.data,
-            settings.split,
-            settings.validation,
-            Path(result.path),
-            report,
-        )
+        gate(Path(dataset.path), Path(root), settings_of(validate_settings), Path(result.path), report)

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from thorax.errors import InputError
 from thorax.files import digest_json
 from thorax.provenance import code_digest
 from thorax.settings import Settings, parse
@@ -16,8 +17,8 @@ from thorax.settings import Settings, parse
 #: A step, the sections of the settings that it reads, and the modules where its code begins.
 READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ingest": (("data",), ("thorax.datasets.ingest",)),
-    "validate": (("data", "validation", "split"), ("thorax.validation", "thorax.preprocessing.splits")),
-    "preprocess": (("data", "split", "preprocess"), ("thorax.preprocessing",)),
+    "validate": (("paths", "data", "validation", "split", "preprocess"), ("thorax.validation.gate",)),
+    "preprocess": (("paths", "data", "split", "preprocess"), ("thorax.preprocessing",)),
     "train": (("train", "paths", "registry"), ("thorax.training",)),
     "calibrate": (("calibration",), ("thorax.calibration",)),
     "evaluate": (("evaluation",), ("thorax.evaluation",)),
@@ -54,7 +55,7 @@ def _argument(tree: dict[str, Any], step: str) -> str:
     if step == "train":
         # A training is followed in MLflow; what its model will be judged by is not its business.
         kept["registry"] = _without(tree["registry"], {"gates": None, "require_approval": None})
-    return json.dumps({"settings": kept, "code": code_digest(modules)}, sort_keys=True)
+    return json.dumps({"step": step, "settings": kept, "code": code_digest(modules)}, sort_keys=True)
 
 
 def _without(section: dict[str, Any], dropped: dict[str, Any]) -> dict[str, Any]:
@@ -62,9 +63,20 @@ def _without(section: dict[str, Any], dropped: dict[str, Any]) -> dict[str, Any]
 
 
 def settings_of(argument: str) -> Settings:
-    """Return the settings that a step was handed; sections that it does not read have their defaults."""
+    """Return the settings that a step was handed; sections that it does not read have their defaults.
+
+    Raises:
+        InputError: `THORAX_CHECK_CODE` is set, as it is on a cluster, and the code here is not the code that the run
+            was submitted from.
+    """
+    handed = json.loads(argument)
+    if os.environ.get("THORAX_CHECK_CODE") and code_digest(READS[handed["step"]][1]) != handed["code"]:
+        raise InputError(
+            f"The code of the step {handed['step']} in this image is not the code that the run was submitted from.",
+            "Build the image from the commit that you submit from, name it under cluster.image, and submit again.",
+        )
     home = Path(os.environ.get("THORAX_HOME", ".")).absolute()
-    return parse(json.loads(argument)["settings"], home, "the step's settings")
+    return parse(handed["settings"], home, "the step's settings")
 
 
 def key_of(*parts: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from thorax.errors import ImageError
 from thorax.imaging.hashing import perceptual_hash
-from thorax.imaging.preparation import Resize, to_network_input
+from thorax.imaging.preparation import WHOLE, Crop, Frame, Resize, frame_of, to_network_input
 from thorax.imaging.reading import MAX_PIXELS, read_bytes, read_image_bytes
 
 #: Images a task: enough to make the trip between processes cheap, few enough to keep every core busy to the end.
@@ -34,6 +34,7 @@ class Recipe:
     size: int = 0
     resize: Resize = "squash"
     clahe: bool = False
+    crop: Crop = "none"
     max_pixels: int = MAX_PIXELS
 
 
@@ -50,6 +51,7 @@ class Scanned:
         sha256: of the file's bytes, hex; "" where they could not be read.
         phash: perceptual hash, 32 bytes; empty where it could not be read.
         checks: name of the check → what looks wrong.
+        frame: the part of the image that `pixels` shows.
         pixels: uint8 of shape (size, size), or None where it could not be read or was not asked for.
     """
 
@@ -61,6 +63,7 @@ class Scanned:
     sha256: str = ""
     phash: bytes = b""
     checks: dict[str, str] = field(default_factory=dict)
+    frame: Frame = WHOLE
     pixels: np.ndarray | None = None
 
 
@@ -77,7 +80,8 @@ def scan_one(root: Path, path: str, recipe: Recipe) -> Scanned:
     result.width, result.height, result.bits, result.checks = image.width, image.height, image.bits, image.checks
     result.phash = perceptual_hash(image.pixels if image.thumbnail is None else image.thumbnail)
     if recipe.size:
-        result.pixels = to_network_input(image.pixels, recipe.size, recipe.resize, recipe.clahe)
+        result.frame = frame_of(image.pixels, recipe.crop)
+        result.pixels = to_network_input(image.pixels, recipe.size, recipe.resize, recipe.clahe, frame=result.frame)
     return result
 
 

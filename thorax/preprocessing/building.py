@@ -1,8 +1,8 @@
 """From manifest and image files to the image store."""
 
+import json
 import shutil
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,17 @@ import pandas as pd
 from thorax.datasets import labels
 from thorax.datasets.ingest import manifest_digest
 from thorax.errors import InputError
-from thorax.files import atomic_path, digest_json, read_json, require_room, room_errors, write_json
-from thorax.imaging.preparation import place
-from thorax.imaging.scan import Recipe, scan
+from thorax.files import atomic_folder, digest_json, read_json, write_json
+from thorax.imaging import Frame, place
 from thorax.manifest import BOX_COLUMNS, FRONTAL, SPLITS, read_boxes, read_manifest
 from thorax.preprocessing import splits
-from thorax.preprocessing.shards import finished_shard, write_shard
-from thorax.preprocessing.store import TARGET, TRUTH, VERSION, ImageStore
+from thorax.preprocessing.prepare import prepare
+from thorax.preprocessing.shards import link
+from thorax.preprocessing.store import TARGET, TRUTH, VERSION, ImageStore, shard_name
 from thorax.settings import Data, Preprocess, Split
 
-#: Raised whenever the same settings would give other pixels; finished shards of an older recipe are not taken over.
-RECIPE = 1
+#: Raised whenever the same settings would give another store; one of an older recipe is made again.
+RECIPE = 2
 
 
 def build_store(
@@ -33,21 +33,25 @@ def build_store(
     root: Path,
     out: Path,
     advance: Callable[[int], None] | None = None,
+    prepared: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Turn a dataset into an image store (`thorax.preprocessing.store`).
 
-    Each file is decoded once. An image that cannot be read is left out and listed in `skipped.parquet` with its
-    reason. The store replaces `out` whole at the end; until then finished shards wait beside it, and the same call
-    after a crash goes on behind the last of them. A store that lies there whole, made from the same, is kept.
+    Each file is decoded once, by `thorax.preprocessing.prepare`; shards that lie in `prepared` are taken from there,
+    and only what is missing is decoded here. An image that cannot be read is left out and listed in `skipped.parquet`
+    with its reason. The store replaces `out` whole at the end; the same call after a crash goes on behind the last
+    finished shard. A store that lies there whole, made from the same, is kept.
 
     Args:
         data: findings, views and what uncertain labels count as.
         split: how patients are divided.
-        preprocess: size, resize, CLAHE, images a shard, processes.
+        preprocess: size, resize, CLAHE, crop, images a shard, processes.
         manifest_dir: what `thorax.datasets.ingest` wrote.
         root: the dataset's folder.
         out: the store's folder.
         advance: called with the number of images done since the last call.
+        prepared: folders of finished shards, of all parts; missing ones are added to the first. Without any, shards
+            wait beside `out` until the store is whole.
 
     Returns:
         What `store.json` holds.
@@ -56,10 +60,9 @@ def build_store(
         InputError: no usable image, an empty split, or settings that do not fit the dataset.
         RoomError: the disk is, or would be, full.
     """
-    manifest = read_manifest(manifest_dir / "manifest.parquet")
+    listed = read_manifest(manifest_dir / "manifest.parquet")
     dataset = read_json(manifest_dir / "dataset.json")
-    if data.views == "frontal":
-        manifest = manifest[manifest["view"].isin(FRONTAL)]
+    manifest = listed[listed["view"].isin(FRONTAL)] if data.views == "frontal" else listed
     manifest = manifest.reset_index(drop=True)
     if manifest.empty:
         raise InputError(f"{manifest_dir} lists no image of the chosen views.", "Set data.views to all.")
@@ -75,14 +78,16 @@ def build_store(
     )
     if (whole := _already(out, key)) is not None:
         if advance:
-            advance(len(rows))
+            advance(len(listed))
         return whole
-    require_room(out, len(rows) * preprocess.size**2 * 5 // 4)
-    partial = out.with_name(f".{out.name}.{key[:16]}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    with room_errors(partial):
-        records = _write_shards(rows, root, preprocess, partial, advance or (lambda step: None))
-        rows = _place_rows(rows, records)
+    beside = out.with_name(f".{out.name}.shards")
+    done = prepare(listed, root, preprocess, prepared or [beside], advance=advance)
+    rows, skipped = _place_rows(rows, done.facts)
+    with atomic_folder(out) as folder:
+        records = []
+        for number, shard in enumerate(done.shards):
+            link(shard, folder / shard_name(number))
+            records.append({"file": shard_name(number), "rows": shard.rows, "sha256": shard.sha256})
         info = {
             "version": VERSION,
             "key": key,
@@ -91,20 +96,22 @@ def build_store(
             "count": len(rows),
             "splits": {name: int((rows["split"] == name).sum()) for name in SPLITS},
             "shortages": splits.shortages(known, rows.set_index("image_id")["split"], data.classes),
-            "shards": [{name: record[name] for name in ("file", "rows", "sha256")} for record in records],
-            "preprocessing": {"size": preprocess.size, "resize": preprocess.resize, "clahe": preprocess.clahe},
+            "shards": records,
+            "preprocessing": preprocess.model_dump(mode="json", include={"size", "resize", "clahe", "crop"}),
             "manifest_digest": dataset["manifest_digest"],
             "split_digest": digest_json(dict(zip(rows["image_id"], rows["split"], strict=True))),
             "revision": dataset["revision"],
             "source": dataset["source"],
             "synthetic": dataset["synthetic"],
-            "skipped": sum(len(record["skipped"]) for record in records),
+            "skipped": len(skipped),
         }
-        _write_tables(partial, rows, records, read_boxes(manifest_dir / "boxes.parquet"), manifest, preprocess)
-        for record in records:
-            (partial / f"{record['file']}.json").unlink()
-        write_json(partial / "store.json", info)
-        _replace(partial, out)
+        boxes = read_boxes(manifest_dir / "boxes.parquet")
+        kept = boxes[boxes["image_id"].isin(set(rows["image_id"]))]
+        moved = _move_boxes(kept, done.facts, preprocess)
+        for name, table in {"rows": rows, "boxes": moved, "skipped": skipped}.items():
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+        write_json(folder / "store.json", info)
+    shutil.rmtree(beside, ignore_errors=True)
     return info
 
 
@@ -135,91 +142,57 @@ def _rows(manifest: pd.DataFrame, data: Data, split: Split) -> tuple[pd.DataFram
     return rows, known
 
 
-def _write_shards(
-    rows: pd.DataFrame, root: Path, preprocess: Preprocess, folder: Path, advance: Callable[[int], None]
-) -> list[dict[str, Any]]:
-    step = preprocess.shard_rows
-    pieces = [rows.iloc[start : start + step] for start in range(0, len(rows), step)]
-    records = [finished_shard(folder, number) for number in range(len(pieces))]
-    missing = [path for piece, record in zip(pieces, records, strict=True) if not record for path in piece["path"]]
-    # One scan feeds all shards, so that its processes start once.
-    results = scan(root, missing, Recipe(preprocess.size, preprocess.resize, preprocess.clahe), preprocess.workers)
-    advance(len(rows) - len(missing))
-    written = [
-        record or write_shard(piece, results, preprocess.size, folder, number, advance)
-        for number, (piece, record) in enumerate(zip(pieces, records, strict=True))
-    ]
-    if not any(record["rows"] for record in written):
-        first = written[0]["skipped"][0][2]
-        raise InputError(f"No image of {len(rows)} can be read. The first: {first}", "Check data.root.")
-    return written
-
-
-def _place_rows(rows: pd.DataFrame, records: list[dict[str, Any]]) -> pd.DataFrame:
-    """Keep the rows whose images were written, with shard, row, perceptual hash and checks.
+def _place_rows(rows: pd.DataFrame, facts: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Keep the rows whose images were read, with shard, row, perceptual hash and checks; and list the others.
 
     Raises:
-        InputError: a split is left with no image.
+        InputError: no image can be read, or a split is left with none.
     """
-    placed = pd.DataFrame(
-        {
-            "image_id": [name for record in records for name in record["kept"]],
-            "shard": np.repeat(np.arange(len(records)), [record["rows"] for record in records]).astype(np.int32),
-            "row": np.concatenate([np.arange(record["rows"]) for record in records]).astype(np.int32),
-            "phash": [value for record in records for value in record["phash"]],
-            "checks": [" ".join(sorted(value)) for record in records for value in record["checks"]],
-        }
-    )
-    kept = rows.merge(placed, on="image_id", how="inner", validate="one_to_one")
+    told = facts[["image_id", "reason", "shard", "row", "phash", "checks", "sha256"]].rename(columns={"sha256": "read"})
+    told["checks"] = [" ".join(sorted(json.loads(text))) if text else "" for text in told["checks"]]
+    merged = rows.merge(told, on="image_id", how="left", validate="one_to_one")
+    listed = merged["sha256"].fillna("").astype(str)
+    other = (merged["reason"] == "") & (listed != "") & (listed != merged["read"])
+    merged.loc[other, "reason"] = merged.loc[other, "path"] + ": It was changed since it was ingested."
+    unread = merged["reason"] != ""
+    skipped = merged.loc[unread, ["image_id", "path", "reason"]].astype("string").reset_index(drop=True)
+    kept = merged[~unread].drop(columns=["reason", "read"]).reset_index(drop=True)
+    if kept.empty:
+        first = skipped["reason"].iloc[0]
+        raise InputError(f"No image of {len(rows)} can be read. The first: {first}", "Check data.root.")
     for name in SPLITS:
         if (rows["split"] == name).any() and not (kept["split"] == name).any():
             raise InputError(f"No image of the {name} split can be read.", "See the reasons by `thorax data validate`.")
-    return kept
+    return kept.astype({"shard": "int32", "row": "int32"}), skipped
 
 
-def _write_tables(
-    folder: Path,
-    rows: pd.DataFrame,
-    records: list[dict[str, Any]],
-    boxes: pd.DataFrame,
-    manifest: pd.DataFrame,
-    preprocess: Preprocess,
-) -> None:
-    skipped = pd.DataFrame(
-        [entry for record in records for entry in record["skipped"]],
-        columns=["image_id", "path", "reason"],
-        dtype="string",
-    )
-    kept = boxes[boxes["image_id"].isin(set(rows["image_id"]))]
-    tables = {"rows": rows, "boxes": _move_boxes(kept, manifest, preprocess), "skipped": skipped}
-    for name, table in tables.items():
-        with atomic_path(folder / f"{name}.parquet") as temporary:
-            table.to_parquet(temporary, index=False)
+def _move_boxes(boxes: pd.DataFrame, facts: pd.DataFrame, preprocess: Preprocess) -> pd.DataFrame:
+    """Return boxes as fractions of the stored square, in which `pad` and a crop leave less, or more, than the image.
 
-
-def _move_boxes(boxes: pd.DataFrame, manifest: pd.DataFrame, preprocess: Preprocess) -> pd.DataFrame:
-    """Return boxes as fractions of the stored square, into which `pad` sets the image."""
+    A box is cut at the square's edges; one that lies outside it whole is left out.
+    """
     moved = boxes[list(BOX_COLUMNS)].reset_index(drop=True)
-    if preprocess.resize == "squash" or moved.empty:
+    if (preprocess.resize == "squash" and preprocess.crop == "none") or moved.empty:
         return moved
-    sizes = manifest.set_index("image_id")[["width", "height"]].reindex(moved["image_id"]).to_numpy()
-    spots = np.array([place(w, h, preprocess.size, "pad") for w, h in sizes], dtype=np.float32) / preprocess.size
-    moved["x"] = spots[:, 0] + moved["x"] * spots[:, 2]
-    moved["y"] = spots[:, 1] + moved["y"] * spots[:, 3]
-    moved["w"] *= spots[:, 2]
-    moved["h"] *= spots[:, 3]
-    return moved.astype(dict.fromkeys("xywh", "float32"))
-
-
-def _replace(made: Path, out: Path) -> None:
-    """Move a finished folder into place, whole."""
-    for stale in out.parent.glob(f".{out.name}.*.partial"):
-        if stale != made:
-            shutil.rmtree(stale, ignore_errors=True)
-    if out.exists():
-        retired = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.old")
-        out.replace(retired)
-        made.replace(out)
-        shutil.rmtree(retired)
-    else:
-        made.replace(out)
+    told = facts.set_index("image_id").loc[moved["image_id"]]
+    spots = np.array(
+        [
+            place(width, height, preprocess.size, preprocess.resize, Frame(*frame))
+            for width, height, *frame in told[["width", "height", "left", "top", "wide", "high"]].itertuples(
+                index=False
+            )
+        ],
+        dtype=float,
+    )
+    left, top, width, height = spots.T / preprocess.size
+    corners = {
+        "x": left + moved["x"] * width,
+        "y": top + moved["y"] * height,
+        "right": left + (moved["x"] + moved["w"]) * width,
+        "bottom": top + (moved["y"] + moved["h"]) * height,
+    }
+    corners = {name: values.clip(0.0, 1.0) for name, values in corners.items()}
+    moved["x"], moved["y"] = corners["x"], corners["y"]
+    moved["w"], moved["h"] = corners["right"] - corners["x"], corners["bottom"] - corners["y"]
+    inside = (moved["w"] > 0) & (moved["h"] > 0)
+    return moved[inside].reset_index(drop=True).astype(dict.fromkeys("xywh", "float32"))

@@ -1,78 +1,186 @@
-"""Writing one shard: images decoded elsewhere into an array file, which is kept when a later shard fails."""
+"""One shard of prepared images and what their files told, kept under a name that says what is in it.
+
+`<key>.npy` holds the images that could be read, uint8 of shape (rows, size, size); `<key>.parquet`, written last, holds
+a row of facts a file (`FACTS`) and the digest of the array.
+"""
 
 import itertools
-from collections.abc import Callable, Iterator
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from thorax.files import atomic_path, digest_file, read_json, write_json
+from thorax.files import atomic_path, digest_file
 from thorax.imaging.scan import Scanned
-from thorax.preprocessing.store import shard_name
+
+#: Facts of a file: `reason` is "" where it was read; `checks` a JSON object, name of the check → what looks wrong;
+#: `phash` hex; `left`, `top`, `wide`, `high` the part of the image that was prepared, as fractions;
+#: `row` its place in the array, or −1.
+FACTS = (
+    "image_id",
+    "path",
+    "reason",
+    "width",
+    "height",
+    "bits",
+    "sha256",
+    "phash",
+    "checks",
+    "left",
+    "top",
+    "wide",
+    "high",
+    "row",
+)
+_DIGEST = b"thorax.sha256"
 
 
-def finished_shard(folder: Path, number: int) -> dict[str, Any] | None:
-    """Return the record of a shard that lies there whole from an earlier run, else None."""
-    file, note = folder / shard_name(number), folder / f"{shard_name(number)}.json"
-    if not (note.exists() and file.exists()):
-        return None
-    record: dict[str, Any] = read_json(note)
-    return record if digest_file(file) == record["sha256"] else None
+@dataclass(frozen=True)
+class Shard:
+    """A shard that lies on disk whole: its array, the array's SHA-256 and rows, and the facts of its files."""
+
+    file: Path
+    sha256: str
+    rows: int
+    facts: pd.DataFrame
 
 
-def write_shard(
+def find(key: str, folders: Sequence[Path], expected: np.ndarray) -> Shard | None:
+    """Look for a shard.
+
+    Args:
+        key: its name.
+        folders: where it may lie.
+        expected: the SHA-256 of each of its files as listed, "" where none is; one that was read from a file that had
+            been changed is not taken.
+
+    Returns:
+        The first that is whole, or None.
+    """
+    for folder in folders:
+        file, note = folder / f"{key}.npy", folder / f"{key}.parquet"
+        if not (file.exists() and note.exists()):
+            continue
+        found = _read(file, note)
+        if found is not None and not changed(found.facts, expected).any():
+            os.utime(note)  # Seen by `prune`.
+            return found
+    return None
+
+
+def changed(facts: pd.DataFrame, expected: np.ndarray) -> np.ndarray:
+    """Return which files are not those that the manifest lists, by their SHA-256; bool of shape (files,)."""
+    return np.asarray((expected != "") & (facts["sha256"].to_numpy(object) != expected), dtype=bool)
+
+
+def write(
+    key: str,
     rows: pd.DataFrame,
     results: Iterator[Scanned],
     size: int,
     folder: Path,
-    number: int,
     advance: Callable[[int], None],
-) -> dict[str, Any]:
+) -> Shard:
     """Write one shard.
 
     Args:
-        rows: `image_id`, `path` and `sha256` of its images.
+        key: its name.
+        rows: `image_id` and `path` of its images.
         results: the scan of these paths comes next from it.
         size: px a side.
-        folder: gets `images-NNNNN.npy`, then `images-NNNNN.npy.json`, which says that the shard is whole.
-        number: of the shard.
+        folder: where it goes.
         advance: called with the number of images done since the last call.
-
-    Returns:
-        `file`, `rows`, `sha256`; `kept`, `phash` and `checks` of its images in order; `skipped` as `[image_id, path,
-        reason]`.
     """
-    file, note = folder / shard_name(number), folder / f"{shard_name(number)}.json"
-    kept: list[str] = []
-    hashes: list[str] = []
-    checks: list[dict[str, str]] = []
-    skipped: list[list[str]] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{key}.npy"
+    facts: list[tuple[object, ...]] = []
+    kept = 0
     with atomic_path(file) as temporary:
-        shape = (len(rows), size, size)
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), size, size))
         mine = itertools.islice(results, len(rows))
-        for image_id, path, expected, found in zip(rows["image_id"], rows["path"], rows["sha256"], mine, strict=True):
-            reason = found.reason
-            if reason is None and expected and found.sha256 != expected:
-                reason = f"{path}: It was changed since it was ingested."
-            if reason is None:
-                array[len(kept)] = found.pixels
-                kept.append(image_id)
-                hashes.append(found.phash.hex())
-                checks.append(found.checks)
-            else:
-                skipped.append([image_id, path, reason])
+        for image_id, path, found in zip(rows["image_id"], rows["path"], mine, strict=True):
+            place = -1
+            if found.pixels is not None:
+                array[kept] = found.pixels
+                place, kept = kept, kept + 1
+            facts.append(_facts(image_id, path, found, place))
             advance(1)
         array.flush()
         del array
-        if skipped:
-            _shorten(temporary, len(kept))
-    record = {"file": file.name, "rows": len(kept), "sha256": digest_file(file)}
-    record |= {"kept": kept, "phash": hashes, "checks": checks, "skipped": skipped}
-    write_json(note, record)
-    return record
+        if kept < len(rows):
+            _shorten(temporary, kept)
+    table = pd.DataFrame(facts, columns=list(FACTS))
+    digest = digest_file(file)
+    _write_note(folder / f"{key}.parquet", table, digest)
+    return Shard(file, digest, kept, table)
+
+
+def link(shard: Shard, target: Path) -> None:
+    """Set a shard's array at `target` without copying where the disk allows: no shard is ever written to again."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as temporary:
+        _link_file(shard.file, temporary)
+
+
+def share(shard: Shard, folder: Path) -> None:
+    """Set a shard, array and facts, into another folder of shards, without copying where the disk allows."""
+    note = shard.file.with_suffix(".parquet")
+    for file in (shard.file, note):
+        if not (folder / file.name).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / file.name) as temporary:
+                _link_file(file, temporary)
+
+
+def _link_file(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(file, target)
+
+
+def _facts(image_id: str, path: str, found: Scanned, place: int) -> tuple[object, ...]:
+    return (
+        image_id,
+        path,
+        found.reason or "",
+        found.width,
+        found.height,
+        found.bits,
+        found.sha256,
+        found.phash.hex(),
+        json.dumps(found.checks, sort_keys=True) if found.checks else "",
+        *found.frame,
+        place,
+    )
+
+
+def _write_note(note: Path, table: pd.DataFrame, digest: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    plain = pa.Table.from_pandas(table, preserve_index=False)
+    with atomic_path(note) as temporary:
+        pq.write_table(plain.replace_schema_metadata({**plain.schema.metadata, _DIGEST: digest.encode()}), temporary)
+
+
+def _read(file: Path, note: Path) -> Shard | None:
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(note)
+        digest = table.schema.metadata[_DIGEST].decode()
+        facts = table.to_pandas()
+    except (OSError, ValueError, KeyError):
+        return None
+    if tuple(facts.columns) != FACTS or digest_file(file) != digest:
+        return None
+    return Shard(file, digest, int((facts["row"] >= 0).sum()), facts)
 
 
 def _shorten(file: Path, rows: int) -> None:

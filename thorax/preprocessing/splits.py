@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from thorax.datasets import confirmed
 from thorax.errors import InputError
 from thorax.manifest import PRESENT, SPLITS, label_matrix
 from thorax.settings import Split
@@ -15,7 +16,8 @@ def assign(manifest: pd.DataFrame, findings: Sequence[str], split: Split) -> pd.
 
     Iterative stratification (Sechidis et al. 2011) over what each patient ever shows: findings present, views, sex,
     age group, and how many images there are. The same manifest and settings give the same splits, whatever the order
-    of the rows.
+    of the rows. Confirmed cases keep the split that they came with and change nobody else's, so that a model which
+    learns from more of them is tested on the same patients as the one before it.
 
     Args:
         manifest: rows of images.
@@ -28,19 +30,24 @@ def assign(manifest: pd.DataFrame, findings: Sequence[str], split: Split) -> pd.
     Raises:
         InputError: fewer patients than splits; or "official" without a list, or with a patient on both sides of it.
     """
-    patients, traits = _traits(manifest, findings)
+    arrived = confirmed.among(manifest)
+    base = manifest[~arrived]
+    patients, traits = _traits(base, findings)
     shares = np.array([split.train, split.validation, split.calibration, split.test])
     if len(patients) < np.count_nonzero(shares):
         raise InputError(f"{len(patients)} patients cannot be divided into {np.count_nonzero(shares)} splits.")
     if split.method == "official":
-        tested = _official_test(manifest, patients)
+        tested = _official_test(base, patients)
         folds = np.full(len(patients), SPLITS.index("test"))
         folds[~tested] = _stratify(traits[~tested], shares[:3] / shares[:3].sum(), split.seed)
     else:
         folds = _stratify(traits, shares, split.seed)
     of_patient = pd.Series(np.array(SPLITS)[folds], index=patients)
-    values = manifest["patient_id"].map(of_patient).to_numpy()
-    return pd.Series(values, index=pd.Index(manifest["image_id"].to_numpy(), name="image_id"), name="split")
+    values = manifest["patient_id"].map(of_patient).astype(object)
+    if arrived.any():
+        # A patient whom the dataset knows already stays where they are.
+        values = values.where(values.notna(), manifest["official_split"].astype(object))
+    return pd.Series(values.to_numpy(), index=pd.Index(manifest["image_id"].to_numpy(), name="image_id"), name="split")
 
 
 def shortages(manifest: pd.DataFrame, assigned: pd.Series, findings: Sequence[str]) -> list[str]:

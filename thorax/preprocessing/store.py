@@ -6,6 +6,7 @@ pickle. Reading needs NumPy and pandas, no PyTorch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,9 @@ class ImageStore:
         size, findings = int(info["size"]), tuple(info["findings"])
         shards = [_map(place / shard["file"], int(shard["rows"]), size) for shard in info["shards"]]
         rows = _table(place / "rows.parquet")
-        if len(rows) != sum(map(len, shards)) or len(rows) != info["count"]:
-            raise InputError(f"The store {place} lists {len(rows)} images and holds {sum(map(len, shards))}.", _REMEDY)
+        held = np.array([len(shard) for shard in shards], dtype=np.int64)
+        if len(rows) != info["count"] or not _fits(rows, held):
+            raise InputError(f"The store {place} lists {len(rows)} images and holds {held.sum()}.", _REMEDY)
         store = cls(place, size, findings, rows, _table(place / "boxes.parquet"), info, shards)
         if digests:
             store.verify()
@@ -101,11 +103,10 @@ class ImageStore:
         """Return images as uint8 of shape (len(indices), size, size), copied from the mapped shards."""
         wanted = np.asarray(indices, dtype=np.int64)
         out = np.empty((len(wanted), self.size, self.size), dtype=np.uint8)
-        starts = np.cumsum([0, *map(len, self._shards)])
-        holders = np.searchsorted(starts, wanted, side="right") - 1
+        holders, places = self._places[:, wanted]
         for holder in np.unique(holders):
             mine = holders == holder
-            out[mine] = self._shards[holder][wanted[mine] - starts[holder]]
+            out[mine] = self._shards[holder][places[mine]]
         return out
 
     def targets(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -116,8 +117,21 @@ class ImageStore:
         """Return truth as float32 of shape (len(indices), findings): 1, 0, or NaN where it is not known."""
         return self._labels(TRUTH)[np.asarray(indices, dtype=np.int64)]
 
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Shard and row of every image, int64 of shape (2, images)."""
+        return self.rows[["shard", "row"]].to_numpy(dtype=np.int64).T
+
     def _labels(self, prefix: str) -> np.ndarray:
         return self.rows[[prefix + finding for finding in self.findings]].to_numpy(dtype=np.float32)
+
+
+def _fits(rows: pd.DataFrame, held: np.ndarray) -> bool:
+    """Whether every row has a place of its own in a shard."""
+    shard, row = rows["shard"].to_numpy(dtype=np.int64), rows["row"].to_numpy(dtype=np.int64)
+    if len(rows) == 0 or shard.min() < 0 or shard.max() >= len(held) or row.min() < 0 or (row >= held[shard]).any():
+        return False
+    return not rows.duplicated(["shard", "row"]).any()
 
 
 def _map(file: Path, rows: int, size: int) -> np.ndarray:

@@ -89,6 +89,7 @@ CRITICAL = (
     "image_ids_present",
     "image_ids_unique",
     "patients_present",
+    "patients_as_named",
     "paths_unique",
     "paths_inside",
     "views_known",
@@ -156,5 +157,6 @@ class Preprocess(Section):
     size: Annotated[int, Field(ge=32, le=2048)] = 96
     resize: Literal["squash", "pad"] = "squash"
     clahe: bool = False
+    crop: Literal["none", "lungs"] = "none"
     shard_rows: Positive = 4096
     workers: Count = 0

@@ -1,6 +1,5 @@
 """The data gate, and the one place that knows Great Expectations."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,11 @@ __all__ = ["Outcome", "ValidationResult", "validate"]
 
 def validate(
     manifest_dir: Path,
-    root: Path,
     data: "Data",
     validation: "Validation",
     out: Path,
     splits: "pd.Series | None" = None,
-    *,
-    images: bool = True,
-    workers: int = 0,
-    advance: Callable[[int], None] | None = None,
+    pictures: "pd.DataFrame | None" = None,
 ) -> ValidationResult:
     """Check a dataset against everything that is expected of it.
 
@@ -33,14 +28,12 @@ def validate(
 
     Args:
         manifest_dir: what `thorax.datasets.ingest` wrote.
-        root: the dataset's folder.
         data: the chosen findings, and what a label that is not mentioned counts as.
         validation: bounds, and which expectations are critical.
         out: folder for the results.
         splits: image id → split, to look for leaks between splits.
-        images: also read every image.
-        workers: processes that read images; 0 means one a core.
-        advance: called with the number of images read since the last call.
+        pictures: what each file told (`thorax.preprocessing.shards.FACTS`), a row a row of the manifest; without it
+            only the tables are checked.
 
     Returns:
         The verdict; `success` is false where a critical expectation failed, or could not be evaluated.
@@ -51,4 +44,4 @@ def validate(
     """
     from thorax.validation.running import validate as run
 
-    return run(manifest_dir, root, data, validation, out, splits, images=images, workers=workers, advance=advance)
+    return run(manifest_dir, data, validation, out, splits, pictures)

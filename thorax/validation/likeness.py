@@ -5,20 +5,19 @@ import pandas as pd
 from scipy.stats import norm
 
 from thorax.imaging.neighbours import near_pairs
-from thorax.imaging.scan import Scanned
 
 #: Random pairs of different patients by which a dataset's own variety is measured.
 _SAMPLE = 50_000
 
 
 def pairs(
-    manifest: pd.DataFrame, scanned: list[Scanned], splits: pd.Series | None, radius: int
+    manifest: pd.DataFrame, told: pd.DataFrame, splits: pd.Series | None, radius: int
 ) -> tuple[pd.DataFrame, int]:
     """Find pairs of images that look alike.
 
     Args:
-        manifest: its rows, in the order of `scanned`.
-        scanned: the scan of the images; blank and unreadable ones are left out.
+        manifest: its rows, in the order of `told`.
+        told: `phash` (hex) and `checks` of each file; blank and unreadable ones are left out.
         splits: image id → split.
         radius: the largest distance of two perceptual hashes, in bits of 256, that counts as alike.
 
@@ -26,12 +25,14 @@ def pairs(
         A row a pair: `key`, `torn` (two splits hold them), `strangers` (two patients); and the radius that was used.
         It is smaller than the one asked for where the images are so alike that chance would give pairs.
     """
-    readable = [bool(found.phash) and "blank" not in found.checks for found in scanned]
+    readable = [
+        bool(phash) and "blank" not in checks for phash, checks in zip(told["phash"], told["checks"], strict=True)
+    ]
     rows = np.flatnonzero(np.array(readable, dtype=bool))
     ids, patients = manifest["image_id"].to_numpy(object), manifest["patient_id"].to_numpy(object)
     if len(rows) < 2:
         return pd.DataFrame({"key": [], "torn": [], "strangers": []}, dtype=object), radius
-    hashes = np.frombuffer(b"".join(scanned[row].phash for row in rows), np.uint8).reshape(len(rows), -1)
+    hashes = np.frombuffer(bytes.fromhex("".join(told["phash"].iloc[rows])), np.uint8).reshape(len(rows), -1)
     radius = min(radius, chance_radius(hashes, patients[rows]))
     near = near_pairs(hashes, radius)
     first, second = rows[near.first], rows[near.second]

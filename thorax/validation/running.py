@@ -1,6 +1,7 @@
-"""One validation: read, look at every image once, evaluate, write the page and the failing rows."""
+"""One validation: read the tables and what the files told, evaluate, write the page and the failing rows."""
 
-from collections.abc import Callable
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pandas as pd
 from thorax.datasets import labels as labelling
 from thorax.errors import InputError
 from thorax.files import atomic_path, write_json, write_text
-from thorax.imaging.scan import Recipe, Scanned, scan
 from thorax.manifest import COLUMNS, read_boxes
 from thorax.settings import Data, Validation
 from thorax.validation import engine, likeness, subjects, suite
@@ -40,16 +40,11 @@ _MANY_BOXES = 30
 
 def validate(
     manifest_dir: Path,
-    root: Path,
     data: Data,
     validation: Validation,
     out: Path,
     splits: pd.Series | None = None,
-    *,
-    images: bool = True,
-    workers: int = 0,
-    advance: Callable[[int], None] | None = None,
-    scanned: list[Scanned] | None = None,
+    pictures: pd.DataFrame | None = None,
 ) -> ValidationResult:
     """Check a dataset against everything that is expected of it; see `thorax.validation.validate`."""
     path = manifest_dir / "manifest.parquet"
@@ -62,22 +57,23 @@ def validate(
         boxes = read_boxes(manifest_dir / "boxes.parquet")
         tables |= _tables(manifest, boxes, data, validation, splits)
         tables |= subjects.left_out(manifest_dir / "dataset.json")
-        if scanned is None and images:
-            scanned = []
-            for found in scan(root, manifest["path"].fillna("").astype(str).tolist(), Recipe(), workers):
-                scanned.append(found)
-                if advance:
-                    advance(1)
         radius = None
-        if scanned is not None:
-            tables["picture"] = subjects.pictures(manifest, scanned)
-            tables["pair"], radius = likeness.pairs(manifest, scanned, splits, validation.near_bits)
-        facts = describe(manifest, boxes, data, splits, scanned) | {"near_bits": radius}
+        if pictures is not None:
+            pictures = pictures.assign(checks=pictures["checks"].map(_checks))
+            tables["picture"] = subjects.pictures(manifest, pictures)
+            tables["pair"], radius = likeness.pairs(manifest, pictures, splits, validation.near_bits)
+        facts = describe(manifest, boxes, data, splits, pictures) | {"near_bits": radius}
     applicable = [expectation for expectation in known if expectation.subject in tables]
     outcomes, failures = engine.evaluate(tables, KEYS, applicable, severities)
     result = ValidationResult.of(outcomes, failures, facts)
-    _write(result, out, manifest, scanned)
+    _write(result, out, pictures)
     return result
+
+
+@cache
+def _checks(text: str) -> dict[str, str]:
+    """Return what looks wrong with a picture: name of the check → sentence; many pictures share an answer."""
+    return dict(json.loads(text)) if text else {}
 
 
 def _tables(
@@ -124,30 +120,14 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"The manifest {path} cannot be read: {error}", "Make it again.") from error
 
 
-def _write(result: ValidationResult, out: Path, manifest: pd.DataFrame, scanned: list[Scanned] | None) -> None:
+def _write(result: ValidationResult, out: Path, pictures: pd.DataFrame | None) -> None:
     from thorax.validation.report import render
 
     with atomic_path(out / "failures.parquet") as temporary:
         result.failures.to_parquet(temporary, index=False)
-    if scanned is not None:
+    if pictures is not None:
+        named = pictures.assign(checks=[" ".join(sorted(found)) for found in pictures["checks"]])
         with atomic_path(out / "scan.parquet") as temporary:
-            scan_table(manifest, scanned).to_parquet(temporary, index=False)
+            named.drop(columns=["row", "shard"], errors="ignore").to_parquet(temporary, index=False)
     write_text(out / "report.html", render(result))
     write_json(out / "result.json", result.as_json())
-
-
-def scan_table(manifest: pd.DataFrame, scanned: list[Scanned]) -> pd.DataFrame:
-    """Return what each file told, without its pixels."""
-    return pd.DataFrame(
-        {
-            "image_id": manifest["image_id"].to_numpy(),
-            "path": [found.path for found in scanned],
-            "reason": [found.reason or "" for found in scanned],
-            "width": [found.width for found in scanned],
-            "height": [found.height for found in scanned],
-            "bits": [found.bits for found in scanned],
-            "sha256": [found.sha256 for found in scanned],
-            "phash": [found.phash.hex() for found in scanned],
-            "checks": [" ".join(sorted(found.checks)) for found in scanned],
-        }
-    )

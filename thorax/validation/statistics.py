@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thorax.imaging.scan import Scanned
 from thorax.manifest import ABSENT, PRESENT, SPLITS, UNCERTAIN, findings_of
 from thorax.settings import Data
 
@@ -18,7 +17,7 @@ def describe(
     boxes: pd.DataFrame,
     data: Data,
     splits: pd.Series | None,
-    scanned: list[Scanned] | None,
+    told: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """Return the facts, ready for JSON.
 
@@ -59,11 +58,11 @@ def describe(
         facts["splits"] = {
             name: {"images": int((where == name).sum()), "patients": int(patients.get(name, 0))} for name in SPLITS
         }
-    if scanned is not None:
-        readable = [found for found in scanned if found.reason is None]
+    if told is not None:
+        readable = told[told["reason"] == ""]
         facts["readable"] = len(readable)
-        facts["bits"] = {str(bits): count for bits, count in sorted(Counter(found.bits for found in readable).items())}
-        facts["checks"] = dict(Counter(name for found in readable for name in found.checks).most_common())
+        facts["bits"] = {str(bits): int(count) for bits, count in readable["bits"].value_counts().sort_index().items()}
+        facts["checks"] = dict(Counter(name for found in readable["checks"] for name in found).most_common())
     return facts
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from thorax.files import read_json
 from thorax.findings import KNOWN, NO_FINDING
-from thorax.imaging.scan import Scanned
 from thorax.manifest import ABSENT, PRESENT, SPLITS, UNCERTAIN, findings_of, label_matrix
 
 # A box may reach this far over the edge, as a fraction of the image: published coordinates are rounded.
@@ -28,6 +27,7 @@ def images(manifest: pd.DataFrame) -> pd.DataFrame:
     frame["contradiction"] = contradictions(manifest)
     frame["path_fault"] = path_faults(frame["path"])
     frame["finding_in_path"] = findings_in_path(frame["path"])
+    frame["misnamed"] = misnamed(frame["image_id"], frame["patient_id"])
     duplicated = manifest["sha256"].fillna("").astype(str)
     frame["sha256"] = duplicated.where(duplicated != "", None).astype(object)
     return frame
@@ -69,26 +69,39 @@ def findings_in_path(paths: pd.Series) -> pd.Series:
     return found.astype(object).where(found.notna(), None)
 
 
-def pictures(manifest: pd.DataFrame, scanned: Sequence[Scanned]) -> pd.DataFrame:
-    """Return what the files told, a row an image: a fault column a check, empty where all is well."""
-    rows = []
-    for listed_width, listed_height, listed_digest, found in zip(
-        manifest["width"], manifest["height"], manifest["sha256"].fillna(""), scanned, strict=True
-    ):
-        size = f"{found.width} × {found.height}, not {listed_width} × {listed_height} as listed"
-        readable = found.reason is None
-        rows.append(
-            {
-                "unreadable": found.reason,
-                "resized": size if readable and (found.width, found.height) != (listed_width, listed_height) else None,
-                "changed": "its SHA-256 is another" if listed_digest and found.sha256 != listed_digest else None,
-                "unsound": "; ".join(found.checks.values()) or None,
-                **{name: found.checks.get(name) for name in CHECKS},
-            }
-        )
-    frame = pd.DataFrame(rows, columns=["unreadable", "resized", "changed", "unsound", *CHECKS], dtype=object)
-    frame.insert(0, "image_id", manifest["image_id"].astype(object).to_numpy())
-    return frame.astype(object).where(frame.notna(), None)
+def misnamed(image_ids: pd.Series, patients: pd.Series) -> pd.Series:
+    """Say which images named as NIH names them, `<patient>_<study>.png`, stand under another patient."""
+    named = image_ids.fillna("").astype(str).str.extract(r"^0*(\d+)_\d{3}\.\w+$", expand=False)
+    listed = patients.fillna("").astype(str)
+    wrong = named.notna() & listed.str.fullmatch(r"\d+") & (named != listed)
+    return ("patient " + listed).astype(object).where(wrong, None)
+
+
+def pictures(manifest: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    """Return what the files told, a row an image: a fault column a check, empty where all is well.
+
+    Args:
+        manifest: its rows, in the order of `told`.
+        told: `reason`, `width`, `height`, `sha256` and `checks` (name → sentence) of each file.
+    """
+    readable = (told["reason"] == "").to_numpy()
+    listed = manifest[["width", "height"]].to_numpy()
+    found = told[["width", "height"]].to_numpy()
+    other_size = readable & (listed != found).any(axis=1)
+    digests = manifest["sha256"].fillna("").astype(str).to_numpy(object)
+    other_file = (digests != "") & (told["sha256"].to_numpy(object) != digests)
+    frame = pd.DataFrame({"image_id": manifest["image_id"].astype(object).to_numpy()})
+    frame["unreadable"] = told["reason"].astype(object).where(~readable, None).to_numpy(object)
+    frame["resized"] = _sentences(
+        other_size[:, None],
+        lambda row, _: "{} × {}, not {} × {} as listed".format(*found[row], *listed[row]),
+    )
+    frame["changed"] = _where(other_file, "its SHA-256 is another")
+    checks = told["checks"].tolist()
+    frame["unsound"] = pd.Series(["; ".join(each.values()) or None for each in checks], dtype=object)
+    for name in CHECKS:
+        frame[name] = pd.Series([each.get(name) for each in checks], dtype=object)
+    return frame
 
 
 #: Checks of `thorax.imaging.checks`, in the order of the page.

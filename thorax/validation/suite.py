@@ -56,6 +56,9 @@ def _table(bounds: Validation) -> Iterator[Expectation]:
         yield Expectation(
             f"{noun}_unique", "image", "ExpectColumnValuesToBeUnique", f"No {column} stands twice.", column
         )
+    yield Expectation(
+        "patients_as_named", "image", _NULL, "An image named as NIH does stands under that patient.", "misnamed"
+    )
     yield Expectation("paths_inside", "image", _NULL, "Every path leads to a file below the data root.", "path_fault")
     yield Expectation(
         "views_known",

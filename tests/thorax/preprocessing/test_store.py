@@ -1,6 +1,7 @@
 """The store holds what the files show, says what it left out, goes on after a crash, and notices what was changed."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from PIL import Image
 
 from thorax.errors import InputError, RoomError
-from thorax.files import digest_folder
+from thorax.files import digest_file, digest_folder
 from thorax.imaging import read_image, to_network_input
 from thorax.manifest import read_manifest, write_manifest
-from thorax.preprocessing import build_store, building, shards
+from thorax.preprocessing import build_store, shards
+from thorax.preprocessing import prepare as preparing
 from thorax.preprocessing.store import ImageStore
 from thorax.settings import Data, Preprocess, Split
 
@@ -86,8 +88,6 @@ def test_images_that_cannot_be_read_are_left_out_with_their_reason(
 def test_a_file_changed_since_ingest_is_left_out(dataset: Dataset, data: Data, tmp_path: Path) -> None:
     folder, root, manifest = dataset
     manifest["sha256"] = "0" * 64
-    from thorax.files import digest_file
-
     manifest.loc[1:, "sha256"] = [digest_file(root / path) for path in manifest["path"][1:]]
     write_manifest(manifest, folder / "manifest.parquet")
     build(dataset, data, tmp_path / "store")
@@ -137,39 +137,99 @@ def test_after_a_crash_only_what_was_not_finished_is_done_again(
     dataset: Dataset, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(dataset, data, tmp_path / "whole")
-    real = building.write_shard
+    real = shards.write
+    written: list[int] = []
 
-    def crash(*args: object) -> dict:
-        if args[4] == 2:
+    def crash(key: str, rows: pd.DataFrame, *rest: object) -> shards.Shard:
+        if len(written) == 2:
             raise KeyboardInterrupt
-        return real(*args)  # type: ignore[arg-type]
+        written.append(len(rows))
+        return real(key, rows, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(building, "write_shard", crash)
+    monkeypatch.setattr(shards, "write", crash)
     with pytest.raises(KeyboardInterrupt):
         build(dataset, data, tmp_path / "store")
     assert not (tmp_path / "store").exists()
-    written: list[int] = []
+    monkeypatch.setattr(shards, "write", real)
+    decoded: list[str] = []
+    real_scan = preparing.scan
 
-    def count(*args: object) -> dict:
-        written.append(args[4])  # type: ignore[arg-type]
-        return real(*args)  # type: ignore[arg-type]
+    def counting(root: Path, paths: list[str], *rest: object) -> Iterator[object]:
+        decoded.extend(paths)
+        return real_scan(root, paths, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(building, "write_shard", count)
+    monkeypatch.setattr(preparing, "scan", counting)
     build(dataset, data, tmp_path / "store")
-    assert written[0] == 2
+    assert decoded == dataset[2]["path"].tolist()[80:]
     assert digest_folder(tmp_path / "store") == digest_folder(tmp_path / "whole")
     assert not list(tmp_path.glob(".store*"))
+
+
+def test_parts_prepared_apart_make_the_store_that_one_pass_makes(
+    dataset: Dataset, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, root, manifest = dataset
+    build(dataset, data, tmp_path / "whole")
+    places = [tmp_path / f"part{number}" for number in range(3)]
+    for number, place in enumerate(places):
+        done: list[int] = []
+        preparing.prepare(read_manifest(folder / "manifest.parquet"), root, SMALL, [place], (number, 3), done.append)
+        assert 0 < sum(done) < len(manifest)
+
+    def none(root: Path, paths: list[str], *_: object) -> Iterator[object]:
+        assert paths == []
+        return iter(())
+
+    monkeypatch.setattr(preparing, "scan", none)
+    build_store(data, Split(), SMALL, folder, root, tmp_path / "store", prepared=places[::-1])
+    assert digest_folder(tmp_path / "store") == digest_folder(tmp_path / "whole")
+    with pytest.raises(InputError, match="no part 3 of 3"):
+        preparing.prepare(manifest, root, SMALL, places, (3, 3))
+
+
+def test_another_recipe_or_another_file_is_prepared_anew_and_nothing_else(
+    dataset: Dataset, data: Data, tmp_path: Path
+) -> None:
+    folder, root, manifest = dataset
+    manifest = manifest.assign(sha256=[digest_file(root / path) for path in manifest["path"]])
+    write_manifest(manifest, folder / "manifest.parquet")
+    cache = [tmp_path / "cache"]
+    build_store(data, Split(), SMALL, folder, root, tmp_path / "one", prepared=cache)
+    before = set(cache[0].iterdir())
+    build_store(data, Split(seed=5), SMALL, folder, root, tmp_path / "two", prepared=cache)
+    assert set(cache[0].iterdir()) == before, "another split needs no other arrays"
+    Image.new("L", (40, 50), 7).save(root / manifest["path"].iloc[-1])
+    manifest.loc[manifest.index[-1], "sha256"] = digest_file(root / manifest["path"].iloc[-1])
+    write_manifest(manifest, folder / "manifest.parquet")
+    build_store(data, Split(), SMALL, folder, root, tmp_path / "three", prepared=cache)
+    assert len(set(cache[0].iterdir()) - before) == 2, "one shard, and its facts"
+    larger = SMALL.model_copy(update={"size": 40})
+    build_store(data, Split(), larger, folder, root, tmp_path / "four", prepared=cache)
+    assert len(set(cache[0].glob("*.npy"))) == 2 * len(before) // 2 + 1
+
+
+def test_shards_that_nobody_asked_for_are_removed(dataset: Dataset, data: Data, tmp_path: Path) -> None:
+    folder, root, _ = dataset
+    cache = tmp_path / "cache"
+    build_store(data, Split(), SMALL, folder, root, tmp_path / "store", prepared=[cache])
+    assert preparing.prune(cache) == 0
+    notes = sorted(cache.glob("*.parquet"))
+    os.utime(notes[0], (0, 0))
+    assert preparing.prune(cache) == 1
+    assert not notes[0].exists() and not notes[0].with_suffix(".npy").exists()
+    ImageStore.open(tmp_path / "store", digests=True)
 
 
 def test_a_finished_shard_that_was_damaged_meanwhile_is_written_again(
     dataset: Dataset, data: Data, tmp_path: Path
 ) -> None:
-    info = build(dataset, data, tmp_path / "store")
-    folder = tmp_path / "shard"
-    folder.mkdir()
-    (folder / "images-00000.npy").write_bytes(b"damaged")
-    (folder / "images-00000.npy.json").write_text(f'{{"sha256": "{info["shards"][0]["sha256"]}"}}')
-    assert shards.finished_shard(folder, 0) is None
+    folder, root, _ = dataset
+    cache = tmp_path / "cache"
+    build_store(data, Split(), SMALL, folder, root, tmp_path / "one", prepared=[cache])
+    sorted(cache.glob("*.npy"))[0].write_bytes(b"damaged")
+    sorted(cache.glob("*.parquet"))[1].write_bytes(b"damaged")
+    build_store(data, Split(), SMALL, folder, root, tmp_path / "two", prepared=[cache])
+    ImageStore.open(tmp_path / "two", digests=True)
 
 
 def test_a_full_disk_leaves_the_old_store_and_says_so(

@@ -22,7 +22,8 @@ from thorax.datasets.ingest import ingest
 from thorax.errors import InputError
 from thorax.manifest import COLUMNS, findings_of, read_boxes, read_manifest, write_boxes
 from thorax.preprocessing import splits
-from thorax.settings import Data, Split, Validation
+from thorax.preprocessing.prepare import prepare
+from thorax.settings import Data, Preprocess, Split, Validation
 from thorax.validation import validate
 
 pytestmark = pytest.mark.slow
@@ -280,6 +281,7 @@ FAULTS: list[F] = [
     ("path out of the root", change_manifest(path="../secret.png"), CAUGHT, "paths_inside", ONE),
     ("path that names the finding", change_manifest(path="images/edema/x.png"), CAUGHT, "paths_tell_nothing", ONE),
     ("no patient", change_manifest(patient_id=None), CAUGHT, "patients_present", ONE),
+    ("another patient than the name says", lambda c: c.field_of(ONE, 3, "40"), CAUGHT, "patients_as_named", ONE),
     ("one file under two rows", change_manifest(path=f"images/{TWO}"), CAUGHT, "paths_unique", ONE),
     ("a column dropped", drop_column, CAUGHT, "columns_complete", ""),
     ("no rows", no_rows, CAUGHT, "table_not_empty", ""),
@@ -313,7 +315,10 @@ def judge(case: Case, folder: Path) -> tuple[str, pd.DataFrame, pd.DataFrame | N
         assigned = splits.assign(manifest.fillna({"patient_id": "?"}), findings_of(manifest), Split())
         for name, split in case.splits.items():
             assigned[name] = split
-    result = validate(folder, case.root, case.data, case.bounds, folder / "result", assigned, workers=1)
+    told = None
+    if assigned is not None:
+        told = prepare(manifest, case.root, Preprocess(size=32, workers=1), [folder / "shards"]).facts
+    result = validate(folder, case.data, case.bounds, folder / "result", assigned, told)
     failed = result.failures[["expectation", "key"]]
     named = [outcome.name for outcome in result.critical + result.warnings]
     whole = pd.DataFrame({"expectation": named, "key": ""})

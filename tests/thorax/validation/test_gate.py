@@ -13,7 +13,8 @@ from thorax.datasets.ingest import ingest
 from thorax.errors import InputError, SettingsError
 from thorax.manifest import BOX_COLUMNS, COLUMNS, read_manifest, write_boxes, write_manifest
 from thorax.preprocessing import splits
-from thorax.settings import CRITICAL, Data, Split, Validation
+from thorax.preprocessing.prepare import prepare
+from thorax.settings import CRITICAL, Data, Preprocess, Split, Validation
 from thorax.validation import engine, likeness, suite, validate
 from thorax.validation.engine import Expectation
 
@@ -47,9 +48,9 @@ def test_a_good_dataset_passes_and_leaves_a_page_that_needs_no_network(
     manifest = read_manifest(tmp_path / "ingested" / "manifest.parquet")
     assigned = splits.assign(manifest, data.classes, Split())
     seen: list[int] = []
-    result = validate(
-        tmp_path / "ingested", good_dataset, data, bounds, tmp_path / "out", assigned, workers=1, advance=seen.append
-    )
+    how = Preprocess(size=32, workers=1)
+    told = prepare(manifest, good_dataset, how, [tmp_path / "shards"], advance=seen.append).facts
+    result = validate(tmp_path / "ingested", data, bounds, tmp_path / "out", assigned, told)
     assert result.success
     assert result.critical == result.warnings == []
     assert result.failures.empty
@@ -70,7 +71,7 @@ def test_every_failing_row_is_kept_and_not_the_first_twenty(tmp_path: Path, boun
     manifest.loc[::9, "view"] = "SIDEWAYS"
     manifest.loc[5, "age"] = -1
     write(manifest, tmp_path)
-    result = validate(tmp_path, tmp_path, Data(source="nih", findings=("Edema",)), bounds, tmp_path / "o", images=False)
+    result = validate(tmp_path, Data(source="nih", findings=("Edema",)), bounds, tmp_path / "o")
     assert not result.success
     assert [outcome.name for outcome in result.critical] == ["views_known"]
     assert [outcome.name for outcome in result.warnings] == ["ages_in_range"]
@@ -87,7 +88,7 @@ def test_text_from_the_data_cannot_become_a_script_on_the_page(tmp_path: Path, b
     manifest = table(300, ("Edema",))
     manifest.loc[0, "view"] = "<script>alert(1)</script>"
     write(manifest, tmp_path)
-    validate(tmp_path, tmp_path, Data(source="nih", findings=("Edema",)), bounds, tmp_path / "o", images=False)
+    validate(tmp_path, Data(source="nih", findings=("Edema",)), bounds, tmp_path / "o")
     page = (tmp_path / "o" / "report.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
@@ -111,7 +112,7 @@ def test_severity_is_what_the_settings_say(tmp_path: Path, bounds: Validation) -
     write(manifest, tmp_path)
     data = Data(source="nih", findings=("Edema",))
     lenient = bounds.model_copy(update={"warn_only": ("views_known",)})
-    result = validate(tmp_path, tmp_path, data, lenient, tmp_path / "o", images=False)
+    result = validate(tmp_path, data, lenient, tmp_path / "o")
     assert result.success
     assert [outcome.name for outcome in result.warnings] == ["views_known"]
     with pytest.raises(SettingsError, match=r"warn_only.*views_knwon.*Did you mean views_known"):
@@ -132,17 +133,17 @@ def test_prevalence_is_compared_with_the_reference_revision(tmp_path: Path, boun
     write(now, tmp_path)
     compared = bounds.model_copy(update={"reference": tmp_path / "before" / "manifest.parquet"})
     data = Data(source="nih", findings=("Edema", "Mass"))
-    result = validate(tmp_path, tmp_path, data, compared, tmp_path / "o", images=False)
+    result = validate(tmp_path, data, compared, tmp_path / "o")
     assert result.failures["key"].tolist() == ["Mass"]
     assert result.warnings[0].name == "prevalence_as_before"
 
 
 def test_a_manifest_that_is_not_there_is_an_error_that_says_so(tmp_path: Path, data: Data, bounds: Validation) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        validate(tmp_path, tmp_path, data, bounds, tmp_path / "o")
+        validate(tmp_path, data, bounds, tmp_path / "o")
     (tmp_path / "manifest.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match="cannot be read"):
-        validate(tmp_path, tmp_path, data, bounds, tmp_path / "o")
+        validate(tmp_path, data, bounds, tmp_path / "o")
 
 
 def test_where_all_pictures_resemble_one_another_the_radius_shrinks() -> None:
@@ -178,7 +179,7 @@ def test_the_published_table_takes_seconds(real_data: Path, tmp_path: Path, boun
         write(frame, tmp_path / folder)
         where = pd.concat([assigned, assigned.rename(index=lambda name: f"again {name}")])
         began = time.process_time()
-        result = validate(tmp_path / folder, tmp_path, data, bounds, tmp_path / "o", where, images=False)
+        result = validate(tmp_path / folder, data, bounds, tmp_path / "o", where)
         seconds.append(time.process_time() - began)
         assert result.success
         assert result.warnings == []
