@@ -22,6 +22,7 @@ from thorax.prediction_log import (
     prune,
     read_feedback,
     read_log,
+    read_shadow,
 )
 
 
@@ -118,7 +119,7 @@ def test_pruning_takes_the_old_and_their_feedback(path: Path) -> None:
 def test_a_full_disk_is_said_and_nothing_is_acknowledged(path: Path) -> None:
     log = PredictionLog(path, ["Effusion"])
     log.write(prediction(), "d")
-    database = log._store._connection  # type: ignore[attr-defined]
+    database = log._store.connection  # type: ignore[attr-defined]
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count={pages}")
     written = 1
@@ -171,3 +172,79 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(path: Path, project:
     assert kept.is_unique
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_same_feedback_twice_counts_once_and_a_change_of_mind_is_kept(path: Path) -> None:
+    log = PredictionLog(path, ["Effusion"])
+    one = prediction()
+    log.write(one, "d")
+    assert log.write_feedback(one.request_id, {"Effusion": True}, "radiologist", START) == 1
+    assert log.write_feedback(one.request_id, {"Effusion": True}, "radiologist", START) == 0  # sent again
+    assert log.write_feedback(one.request_id, {"Effusion": True}, "physician", START) == 1  # of another reader
+    assert log.write_feedback(one.request_id, {"Effusion": False}, "radiologist", START) == 1
+    kept = read_feedback(path)
+    assert kept["present"].tolist() == [1, 1, 0]
+    assert kept[kept["role"] == "radiologist"]["present"].iloc[-1] == 0
+
+
+def test_a_clock_that_jumps_back_keeps_the_sequence_and_is_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from thorax.prediction_log import writing
+
+    log = PredictionLog(path, ["Effusion"])
+    log.write(prediction(0.1, minutes=60), "d")
+    real = writing.clock.time
+    monkeypatch.setattr(writing.clock, "time", lambda: real() - 3600)
+    log.write(prediction(0.2, minutes=0), "d")
+    assert "clock jumped by -3600" in caplog.text
+    rows = read_log(path)
+    assert rows["p_Effusion"].tolist() == [0.2, 0.1]  # by time
+    assert rows.sort_values("sequence")["p_Effusion"].tolist() == [0.1, 0.2]  # as it was
+
+
+def test_an_older_file_is_carried_over(path: Path) -> None:
+    """The layout before rows had a sequence; read as it is, and carried over by the first writer."""
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE predictions (request_id TEXT PRIMARY KEY, time TEXT NOT NULL, model_version TEXT, "
+            "image_digest TEXT, p_Effusion REAL)"
+        )
+        old.execute("CREATE INDEX predictions_time ON predictions (time)")
+        rows = [(name, f"2026-01-0{day}T00:00:00.000Z", "1", "d", 0.5) for day, name in ((2, "a"), (1, "b"))]
+        old.executemany("INSERT INTO predictions VALUES (?, ?, ?, ?, ?)", rows)
+        old.execute(
+            "CREATE TABLE feedback (request_id TEXT NOT NULL, time TEXT NOT NULL, role TEXT, finding TEXT NOT NULL, "
+            "present INTEGER NOT NULL)"
+        )
+        old.execute("INSERT INTO feedback VALUES ('a', '2026-01-02T00:00:00.000Z', 'other', 'Effusion', 1)")
+    old.close()
+    assert read_log(path)["request_id"].tolist() == ["b", "a"]
+    log = PredictionLog(path, ["Effusion"])
+    log.write(prediction(0.9, minutes=10_000), "d")
+    table = read_log(path)
+    assert table["request_id"].tolist()[:2] == ["b", "a"]
+    assert table["sequence"].tolist() == [2, 1, 3]
+    assert table["p_Effusion"].tolist() == [0.5, 0.5, 0.9]
+    assert len(read_feedback(path)) == 1
+    with sqlite3.connect(path) as now:
+        assert now.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_a_file_of_a_newer_layout_is_left_alone(path: Path) -> None:
+    PredictionLog(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(InputError, match="newer Thorax"):
+        PredictionLog(path)
+
+
+def test_a_shadow_is_kept_beside_the_answer(path: Path) -> None:
+    log = PredictionLog(path, ["Effusion"])
+    answered = prediction(0.8, findings=("Effusion", "Edema"))
+    log.write(answered, "d")
+    log.write_shadow(answered, prediction(0.3, findings=("Effusion", "Mass")))
+    row = read_shadow(path).iloc[0]
+    assert len(read_shadow(path)) == 1  # of what both assess
+    assert (row["finding"], row["p"], row["shadow_p"], row["d"], row["shadow_d"]) == ("Effusion", 0.8, 0.3, 1, 0)

@@ -1,11 +1,12 @@
 """Where a log is, and how to reach the rows there."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from thorax.errors import ThoraxError
-from thorax.prediction_log.record import FEEDBACK, IDENTITY, SHADOW
+from thorax.prediction_log.record import FEEDBACK, SHADOW
 
 if TYPE_CHECKING:
     from thorax.settings import Settings
@@ -19,6 +20,19 @@ class LogError(ThoraxError):
     """The prediction log cannot be reached; nothing may be answered that it does not hold."""
 
     exit_code = 5
+
+
+Rows = tuple[list[str], list[tuple[Any, ...]]]
+
+
+class Moving(Protocol):
+    """Old predictions, what was said of them, and what shadows made of them."""
+
+    def parts(self, table: str, size: int) -> Iterator[Rows]:
+        """Yield column names and rows of a table, `size` at a time."""
+
+    def delete(self) -> int:
+        """Delete those very rows, while others write; return how many predictions went."""
 
 
 class Store(Protocol):
@@ -39,14 +53,11 @@ class Store(Protocol):
     def latest_feedback(self, request_id: str) -> dict[tuple[str, str], bool] | None:
         """Return what each role last said of each finding, `{(role, finding): present}`; None: no such prediction."""
 
-    def fetch(self, table: str, since: str | None, until: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def fetch(self, table: str, since: str | None, until: str | None) -> Rows:
         """Return column names and rows in the order of their time."""
 
-    def parts(self, table: str, before: str, size: int) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
-        """Yield the rows before a moment, `size` at a time."""
-
-    def delete(self, before: str) -> int:
-        """Delete what is older, in small steps between which others write; return how many predictions went."""
+    def moving(self, before: str) -> "AbstractContextManager[Moving]":
+        """Choose what is older than a moment, as it stands now: what is written from now on is not among it."""
 
     def count(self, before: str | None = None) -> int:
         """Return the number of predictions."""
@@ -109,7 +120,3 @@ def quoted(name: str) -> str:
     if not name.replace("_", "").isalnum() or len(name) > 63:
         raise ValueError(f"{name!r} cannot be a column")
     return f'"{name}"'
-
-
-#: Selected in this order whatever the order of the table's own columns.
-FIRST = tuple(IDENTITY)

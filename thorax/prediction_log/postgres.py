@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from thorax.errors import RoomError
-from thorax.prediction_log.places import TABLES, LogError, listed, quoted, shown
+from thorax.prediction_log.places import TABLES, LogError, Rows, listed, quoted, shown
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,7 +20,6 @@ _OWN = {
 }
 #: The advisory lock under which tables grow: two workers may start at once.
 _GROWING = 0x7468_6F72
-_STEP = 5000
 _CONNECT_SECONDS = 5
 
 
@@ -101,7 +100,7 @@ class PostgresStore:
         )
         return {(role, finding): bool(present) for role, finding, present in said[1]}
 
-    def fetch(self, table: str, since: str | None, until: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def fetch(self, table: str, since: str | None, until: str | None) -> Rows:
         """Return column names and rows in the order of their time."""
         bounds = {"time >= %s": since, "time < %s": until}
         clauses = [clause for clause, value in bounds.items() if value is not None]
@@ -109,38 +108,19 @@ class PostgresStore:
         values = [value for value in bounds.values() if value is not None]
         return self._rows(f"SELECT {_selected(table)} FROM {table}{where} ORDER BY time, {_order(table)}", values)  # noqa: S608  # nosec B608
 
-    def parts(self, table: str, before: str, size: int) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
-        """Yield the rows before a moment, `size` at a time."""
+    @contextmanager
+    def moving(self, before: str) -> "Iterator[_Moving]":
+        """Choose what is older than a moment, as it stands now: one snapshot, in which it is deleted too."""
+        import psycopg
+
         with self._told():
             connection = self._connection()
-            with connection.transaction(), connection.cursor(name="parts") as cursor:
-                cursor.execute(
-                    f"SELECT {_selected(table)} FROM {table} WHERE time < %s ORDER BY time, {_order(table)}",  # noqa: S608  # nosec B608
-                    [before],
-                )
-                names = [item.name for item in cursor.description or ()]
-                while rows := cursor.fetchmany(size):
-                    yield names, rows
-
-    def delete(self, before: str) -> int:
-        """Delete what is older."""
-        old = "SELECT request_id FROM predictions WHERE time < %s ORDER BY time LIMIT %s"
-
-        def work(connection: "psycopg.Connection[Any]") -> int:
-            with connection.transaction():
-                for table in TABLES:
-                    connection.execute(f"DELETE FROM {table} WHERE request_id IN ({old})", [before, _STEP])  # noqa: S608  # nosec B608
-                return connection.execute(
-                    f"DELETE FROM predictions WHERE request_id IN ({old})",  # noqa: S608  # nosec B608
-                    [before, _STEP],
-                ).rowcount
-
-        gone = 0
-        while True:
-            step = self._do(work)
-            gone += step
-            if step < _STEP:
-                return gone
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            try:
+                with connection.transaction():
+                    yield _Moving(connection, before)
+            finally:
+                connection.isolation_level = None
 
     def count(self, before: str | None = None) -> int:
         """Return the number of predictions; 0 where there is no table yet."""
@@ -156,10 +136,10 @@ class PostgresStore:
                     connection.close()
             self._all.clear()
 
-    def _rows(self, statement: str, values: Sequence[Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def _rows(self, statement: str, values: Sequence[Any]) -> Rows:
         from psycopg.errors import UndefinedTable
 
-        def work(connection: "psycopg.Connection[Any]") -> tuple[list[str], list[tuple[Any, ...]]]:
+        def work(connection: "psycopg.Connection[Any]") -> Rows:
             try:
                 cursor = connection.execute(statement, values)
             except UndefinedTable:
@@ -217,6 +197,39 @@ class PostgresStore:
                 f"The prediction log {shown(self._address)} cannot be used: {reason}.",
                 "Start PostgreSQL, or correct serve.log_url; no answer leaves without being logged.",
             ) from error
+
+
+class _Moving:
+    """Rows that one transaction sees; what others write meanwhile is not among them."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]", before: str) -> None:
+        self._connection = connection
+        self._before = before
+
+    def parts(self, table: str, size: int) -> Iterator[Rows]:
+        """Yield the rows of a table."""
+        with self._connection.cursor(name="parts") as cursor:
+            cursor.execute(
+                f"SELECT {_selected(table)} FROM {table} WHERE {_old(table)} ORDER BY {_order(table)}",  # noqa: S608  # nosec B608
+                [self._before],
+            )
+            names = [item.name for item in cursor.description or ()]
+            while rows := cursor.fetchmany(size):
+                yield names, rows
+
+    def delete(self) -> int:
+        """Delete those very rows; nobody who writes waits for it."""
+        gone = 0
+        for table in (*TABLES, "predictions"):
+            gone = self._connection.execute(f"DELETE FROM {table} WHERE {_old(table)}", [self._before]).rowcount  # noqa: S608  # nosec B608
+        return gone
+
+
+def _old(table: str) -> str:
+    """Rows about a prediction go with it, and so do those that came when it had gone already."""
+    if table == "predictions":
+        return "time < %s"
+    return f"NOT EXISTS (SELECT 1 FROM predictions AS p WHERE p.request_id = {table}.request_id AND p.time >= %s)"  # noqa: S608  # nosec B608
 
 
 def _body(columns: Mapping[str, str]) -> str:

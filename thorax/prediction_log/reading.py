@@ -11,7 +11,7 @@ from thorax.prediction_log.record import COMPARED, FEEDBACK, IDENTITY, SHADOW, s
 if TYPE_CHECKING:
     import pandas as pd
 
-_REALS = ("p_", "u_", "heat_", "shadow_p")
+_REALS = ("p_", "u_", "heat_", "e_", "shadow_p")
 
 
 def read_log(
@@ -99,5 +99,7 @@ def as_frame(names: list[str], rows: list[tuple[Any, ...]], table: str) -> "pd.D
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     frame = pd.DataFrame(dict(zip(names, columns, strict=True)))
     frame["time"] = pd.to_datetime(frame["time"], utc=True, format="ISO8601")
-    real = [name for name in names if COMPARED.get(name) == "REAL" or name.startswith(_REALS) or name == "p"]
+    real = [
+        name for name in names if COMPARED.get(name) == "REAL" or name.startswith(_REALS) or name in ("p", "took_ms")
+    ]
     return frame.astype(dict.fromkeys(real, "float64"))

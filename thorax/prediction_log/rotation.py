@@ -49,16 +49,16 @@ def move(
         advance: called with how many predictions are safe in files since the last call.
     """
     store = open_store(place)
-    moment = stamp(before)
     written: set[Path] = set()
     try:
         store.grow({})
-        for table in (*TABLES, "predictions"):
-            for names, rows in store.parts(table, moment, _ROWS):
-                written |= set(archives.add(folder, table, as_frame(names, rows, table), period))
-                if advance is not None and table == "predictions":
-                    advance(len(rows))
-        return Pruned(store.delete(moment), tuple(sorted(written)))
+        with store.moving(stamp(before)) as moving:
+            for table in (*TABLES, "predictions"):
+                for names, rows in moving.parts(table, _ROWS):
+                    written |= set(archives.add(folder, table, as_frame(names, rows, table), period))
+                    if advance is not None and table == "predictions":
+                        advance(len(rows))
+            return Pruned(moving.delete(), tuple(sorted(written)))
     finally:
         store.close()
 
@@ -68,7 +68,8 @@ def prune(place: Place, before: datetime) -> int:
     store = open_store(place)
     try:
         store.grow({})
-        return store.delete(stamp(before))
+        with store.moving(stamp(before)) as moving:
+            return moving.delete()
     finally:
         store.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thorax.errors import InputError, RoomError
-from thorax.prediction_log.places import TABLES, listed, quoted
+from thorax.prediction_log.places import TABLES, Rows, listed, quoted
 
 #: Of the file's layout, in `PRAGMA user_version`. 0: rows without a sequence; 1: with one.
 VERSION = 1
@@ -29,22 +29,22 @@ class SqliteStore:
                 raise InputError(
                     f"There is no prediction log at {path}.", "Start `thorax serve` and send it an image first."
                 )
-            self._connection = sqlite3.connect(
+            self.connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False
             )
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with _room(path):
-            self._connection = sqlite3.connect(
+            self.connection = sqlite3.connect(
                 path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=64
             )
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
+            self.connection.execute("PRAGMA journal_mode=WAL")
+            self.connection.execute("PRAGMA synchronous=FULL")
 
     def grow(self, columns: Mapping[str, str]) -> None:
         """Make the tables, carry an older file over, and add the columns that are missing."""
-        run = self._connection.execute
-        with self._writing():  # two workers may start at once: the second sees the first's columns
+        run = self.connection.execute
+        with self.writing():  # two workers may start at once: the second sees the first's columns
             version = int(run("PRAGMA user_version").fetchone()[0])
             if version > VERSION:
                 raise InputError(
@@ -69,7 +69,7 @@ class SqliteStore:
 
     def _carry_over(self, present: Sequence[str]) -> None:
         """Give an older file's rows their sequence, in the order in which they were written."""
-        run = self._connection.execute
+        run = self.connection.execute
         types = {row[1]: row[2] for row in run("PRAGMA table_info(predictions)")}
         run("DROP INDEX IF EXISTS predictions_time")
         run("ALTER TABLE predictions RENAME TO older")
@@ -82,7 +82,7 @@ class SqliteStore:
         """Keep one prediction."""
         marks = ", ".join("?" * len(row))
         with self._lock, _room(self.path):
-            self._connection.execute(
+            self.connection.execute(
                 f"INSERT INTO predictions ({listed(list(row))}) VALUES ({marks})",  # noqa: S608  # nosec B608
                 list(row.values()),
             )
@@ -93,21 +93,21 @@ class SqliteStore:
             return
         names = list(rows[0])
         statement = f"INSERT INTO {table} ({listed(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608  # nosec B608
-        with self._writing():
-            self._connection.executemany(statement, [list(row.values()) for row in rows])
+        with self.writing():
+            self.connection.executemany(statement, [list(row.values()) for row in rows])
 
     def latest_feedback(self, request_id: str) -> dict[tuple[str, str], bool] | None:
         """Return what each role last said of each finding."""
         with self._lock:
-            known = self._connection.execute("SELECT 1 FROM predictions WHERE request_id = ?", [request_id]).fetchone()
+            known = self.connection.execute("SELECT 1 FROM predictions WHERE request_id = ?", [request_id]).fetchone()
             if known is None:
                 return None
-            said = self._connection.execute(
+            said = self.connection.execute(
                 "SELECT role, finding, present FROM feedback WHERE request_id = ? ORDER BY rowid", [request_id]
             ).fetchall()
         return {(role, finding): bool(present) for role, finding, present in said}
 
-    def fetch(self, table: str, since: str | None, until: str | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def fetch(self, table: str, since: str | None, until: str | None) -> Rows:
         """Return column names and rows in the order of their time."""
         bounds = {"time >= ?": since, "time < ?": until}
         clauses = [clause for clause, value in bounds.items() if value is not None]
@@ -115,7 +115,7 @@ class SqliteStore:
         values = [value for value in bounds.values() if value is not None]
         try:
             with self._lock:
-                cursor = self._connection.execute(
+                cursor = self.connection.execute(
                     f"SELECT * FROM {table}{where} ORDER BY time, rowid",  # noqa: S608  # nosec B608
                     values,
                 )
@@ -130,37 +130,17 @@ class SqliteStore:
     def _no_log(self, error: Exception) -> InputError:
         return InputError(f"{self.path} is not a prediction log: {error}.")
 
-    def parts(self, table: str, before: str, size: int) -> Iterator[tuple[list[str], list[tuple[Any, ...]]]]:
-        """Yield the rows before a moment, `size` at a time."""
-        with closing(
-            self._connection.execute(f"SELECT * FROM {table} WHERE time < ? ORDER BY time, rowid", [before])  # noqa: S608  # nosec B608
-        ) as cursor:
-            names = [item[0] for item in cursor.description]
-            while rows := cursor.fetchmany(size):
-                yield names, rows
-
-    def delete(self, before: str) -> int:
-        """Delete what is older."""
-        gone = 0
-        old = "SELECT request_id FROM predictions WHERE time < ? ORDER BY time LIMIT ?"
-        while True:
-            with self._writing():
-                for table in TABLES:
-                    self._connection.execute(f"DELETE FROM {table} WHERE request_id IN ({old})", [before, _STEP])  # noqa: S608  # nosec B608
-                step = self._connection.execute(
-                    f"DELETE FROM predictions WHERE request_id IN ({old})",  # noqa: S608  # nosec B608
-                    [before, _STEP],
-                ).rowcount
-            gone += step
-            if step < _STEP:
-                return gone
+    @contextmanager
+    def moving(self, before: str) -> "Iterator[_Moving]":
+        """Choose what is older than a moment, as it stands now."""
+        yield _Moving(self, before)
 
     def count(self, before: str | None = None) -> int:
         """Return the number of predictions."""
         clause = " WHERE time < ?" if before is not None else ""
         with self._lock:
             try:
-                found = self._connection.execute(
+                found = self.connection.execute(
                     f"SELECT count(*) FROM predictions{clause}",  # noqa: S608  # nosec B608
                     [before] if before is not None else [],
                 ).fetchone()
@@ -171,20 +151,68 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._connection.close()
+            self.connection.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Run the block as one transaction."""
         with self._lock, _room(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._connection.execute("COMMIT")
+                self.connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # a full disk has ended it already
-                    self._connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # a full disk has ended it already
+                    self.connection.execute("ROLLBACK")
                 raise
+
+
+class _Moving:
+    """Rows up to the last of each table when it was made; the only writer at a time numbers them in their order."""
+
+    def __init__(self, store: SqliteStore, before: str) -> None:
+        self._store = store
+        run = store.connection.execute
+        last = {
+            table: run(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0]  # noqa: S608  # nosec B608
+            for table in ("predictions", *TABLES)
+        }
+        self._chosen: dict[str, tuple[str, list[Any]]] = {
+            # Rows about a prediction go with it, and so do those that came when it had gone already.
+            table: (
+                f"rowid <= ? AND NOT EXISTS (SELECT 1 FROM predictions AS p WHERE p.request_id = {table}.request_id "  # noqa: S608  # nosec B608
+                "AND NOT (p.time < ? AND p.sequence <= ?))",
+                [last[table], before, last["predictions"]],
+            )
+            for table in TABLES
+        }
+        self._chosen["predictions"] = ("time < ? AND sequence <= ?", [before, last["predictions"]])
+
+    def parts(self, table: str, size: int) -> Iterator[Rows]:
+        """Yield the rows of a table."""
+        clause, values = self._chosen[table]
+        with closing(
+            self._store.connection.execute(f"SELECT * FROM {table} WHERE {clause} ORDER BY rowid", values)  # noqa: S608  # nosec B608
+        ) as cursor:
+            names = [item[0] for item in cursor.description]
+            while rows := cursor.fetchmany(size):
+                yield names, rows
+
+    def delete(self) -> int:
+        """Delete those very rows, in small steps between which others write."""
+        return [self._delete(table) for table in (*TABLES, "predictions")][-1]
+
+    def _delete(self, table: str) -> int:
+        clause, values = self._chosen[table]
+        gone, step = 0, _STEP
+        while step == _STEP:
+            with self._store.writing():
+                step = self._store.connection.execute(
+                    f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {clause} LIMIT {_STEP})",  # noqa: S608  # nosec B608
+                    values,
+                ).rowcount
+            gone += step
+        return gone
 
 
 def _body(columns: Mapping[str, str]) -> str:
