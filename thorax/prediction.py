@@ -27,11 +27,17 @@ class Box(_Record):
 
 
 class Heat(_Record):
-    """Where a finding's heatmap lies: its centre and its spread, as fractions of the image's sides."""
+    """Where a finding's heatmap lies: its centre and its spread, as fractions of the image's sides.
+
+    `outside` is the share of the heat outside the box in which the lungs and the heart of a frontal radiograph lie, and
+    `agreement` how well the heat lies where this finding is usually looked for (cosine, 0 to 1).
+    """
 
     x: Share
     y: Share
     spread: Annotated[float, Field(ge=0.0)]
+    outside: Share | None = None
+    agreement: Share | None = None
 
 
 class FindingAnswer(_Record):
@@ -83,7 +89,11 @@ class ImageReport(_Record):
 
 
 class Prediction(_Record):
-    """One answer. `maps` are the class activation maps (findings, rows, columns), never written out as JSON."""
+    """One answer.
+
+    Never written out as JSON: `maps`, the class activation maps (findings, rows, columns), and `embedding`, what the
+    network made of the image in a few numbers, which the prediction log keeps for monitoring.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -98,6 +108,7 @@ class Prediction(_Record):
     summary: str
     took_ms: float | None = None
     maps: SkipJsonSchema[np.ndarray | None] = Field(default=None, exclude=True, repr=False)
+    embedding: SkipJsonSchema[tuple[float, ...]] = Field(default=(), exclude=True, repr=False)
 
     def of(self, finding: str) -> FindingAnswer:
         """Return the answer for one finding.

@@ -10,6 +10,7 @@ from thorax.imaging import Placement
 from thorax.prediction import Box, FindingAnswer, Heat, Novelty
 
 if TYPE_CHECKING:
+    from thorax.bundle.watched import Watched
     from thorax.calibration import Calibration
 
 
@@ -41,6 +42,7 @@ def answer(
     outputs: tuple[np.ndarray, np.ndarray, np.ndarray],
     views: Sequence[str],
     spots: Sequence[Placement] | None = None,
+    watched: "Watched | None" = None,
 ) -> list[tuple[tuple[FindingAnswer, ...], Novelty]]:
     """Turn outputs into answers.
 
@@ -50,6 +52,7 @@ def answer(
         outputs: logits (N, F), features (N, D) and class activation maps (N, F, h, w) of the same images.
         views: of each image; conformal cut-offs may differ between them.
         spots: where each image lies in it; without them no boxes are drawn up.
+        watched: where findings are usually looked for; without it agreement stays unknown.
 
     Returns:
         One pair an image: its findings' answers, and how far it lies from the known.
@@ -78,7 +81,10 @@ def answer(
                     conformal=str(conformal[i, j]),  # type: ignore[arg-type]
                     uncertainty=float(uncertainty[i, j]),
                     box=box_on_image(box, size, spots[i]) if box and spots is not None else None,
-                    heat=Heat(**map_statistics(maps[i, j])),
+                    heat=Heat(
+                        **map_statistics(maps[i, j]),
+                        agreement=watched.agreement(j, maps[i, j]) if watched is not None else None,
+                    ),
                 )
             )
         novelty = Novelty(score=float(scores[i]), cutoff=cutoff, out=bool(scores[i] > cutoff))

@@ -18,13 +18,15 @@ from thorax.prediction import FindingAnswer, ImageReport, Novelty, Prediction
 
 STATISTICS = ("brightness", "contrast", "sharpness", "noise", "border", "entropy")
 _TEXT, _REAL, _WHOLE = "TEXT", "REAL", "INTEGER"
-#: What says who answered and when. `sequence` goes up with every row, also where the clock jumps back.
+#: What says who answered, when, and in how many milliseconds. `sequence` goes up with every row, also where the clock
+#: jumps back.
 IDENTITY = {
     "sequence": _WHOLE,
     "request_id": _TEXT,
     "time": _TEXT,
     "model_version": _TEXT,
     "image_digest": _TEXT,
+    "took_ms": _REAL,
 }
 #: What monitoring compares with the bundle's reference, before the columns of each finding.
 COMPARED = dict.fromkeys(STATISTICS, _REAL) | {
@@ -33,7 +35,10 @@ COMPARED = dict.fromkeys(STATISTICS, _REAL) | {
     "sex": _TEXT,
     "ood_score": _REAL,
     "ood": _WHOLE,
+    "bits": _REAL,
 }
+#: What the network made of the image, in a few numbers; see `thorax.bundle.watched`.
+EMBEDDING = tuple(f"e_{component:02d}" for component in range(16))
 #: Columns of one finding: probability, decision, conformal answer, uncertainty, and where the heatmap looked.
 OF_FINDING = {
     "p": _REAL,
@@ -43,6 +48,8 @@ OF_FINDING = {
     "heat_x": _REAL,
     "heat_y": _REAL,
     "heat_spread": _REAL,
+    "heat_outside": _REAL,
+    "heat_agreement": _REAL,
 }
 FEEDBACK = {"request_id": _TEXT, "time": _TEXT, "role": _TEXT, "finding": _TEXT, "present": _WHOLE}
 #: What another version, that answers nobody, made of the same image beside the one that answered.
@@ -63,14 +70,21 @@ OLDEST = 90.0
 
 def columns_of(findings: Iterable[str]) -> dict[str, str]:
     """Return `{column: SQLite type}` of everything that monitoring compares."""
-    return COMPARED | {f"{kind}_{finding}": type_ for finding in findings for kind, type_ in OF_FINDING.items()}
+    return (
+        COMPARED
+        | dict.fromkeys(EMBEDDING, _REAL)
+        | {f"{kind}_{finding}": type_ for finding in findings for kind, type_ in OF_FINDING.items()}
+    )
 
 
-def flatten(image: ImageReport, answers: Sequence[FindingAnswer], novelty: Novelty) -> dict[str, Any]:
+def flatten(
+    image: ImageReport, answers: Sequence[FindingAnswer], novelty: Novelty, embedding: Sequence[float] = ()
+) -> dict[str, Any]:
     """Return what monitoring compares as one flat row; the log and the bundle's reference are made of the same."""
     row: dict[str, Any] = {name: image.statistics.get(name) for name in STATISTICS}
     row |= {"view": image.view or "unknown", "age": _coarse(image.age), "sex": image.sex or "unknown"}
-    row |= {"ood_score": novelty.score, "ood": int(novelty.out)}
+    row |= {"ood_score": novelty.score, "ood": int(novelty.out), "bits": float(image.bits)}
+    row |= dict(zip(EMBEDDING, embedding, strict=False))
     for answer in answers:
         heat = answer.heat
         values = (
@@ -81,6 +95,8 @@ def flatten(image: ImageReport, answers: Sequence[FindingAnswer], novelty: Novel
             heat.x if heat else None,
             heat.y if heat else None,
             heat.spread if heat else None,
+            heat.outside if heat else None,
+            heat.agreement if heat else None,
         )
         row |= {f"{kind}_{answer.finding}": value for kind, value in zip(OF_FINDING, values, strict=True)}
     return row
@@ -93,7 +109,8 @@ def row_of(prediction: Prediction, image_digest: str) -> dict[str, Any]:
         "time": stamp(prediction.time),
         "model_version": prediction.model.version,
         "image_digest": image_digest,
-    } | flatten(prediction.image, prediction.findings, prediction.novelty)
+        "took_ms": prediction.took_ms,
+    } | flatten(prediction.image, prediction.findings, prediction.novelty, prediction.embedding)
 
 
 def shadow_rows(answered: Prediction, shadow: Prediction) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def test_where_a_map_looked(spot: np.ndarray) -> None:
     assert found["spread"] == pytest.approx(np.sqrt(2 / 3 * 0.1**2 + 0.05**2))
     one = np.zeros((10, 10))
     one[0, 9] = 1
-    assert map_statistics(one) == pytest.approx({"x": 0.95, "y": 0.05, "spread": 0.0})
+    assert map_statistics(one) == pytest.approx({"x": 0.95, "y": 0.05, "spread": 0.0, "outside": 1.0})
 
 
 def test_the_box_holds_the_heat(spot: np.ndarray) -> None:
