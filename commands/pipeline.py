@@ -17,34 +17,53 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S train.epochs=5. Repeatable."),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A file under presets/ that wins over params.yaml, and -S over it."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
 
 @app.command()
 def run(
     set_: Set = None,
+    preset: Preset = None,
     reason: Annotated[str, typer.Option(help="Why this run is made; kept with the version.")] = "",
     json: Json = False,
 ) -> None:
     """Train, calibrate, evaluate and register on this machine."""
     from thorax.settings import load
 
-    finished = train(load(overrides=set_ or ()), reason)
+    finished = train(load(overrides=set_ or (), preset=preset), reason)
     if json:
         print_json(finished.summary())
     else:
         show(finished)
 
 
+@app.command()
+def presets(json: Json = False) -> None:
+    """List the presets that `run` and `compile` take with --preset, and `dvc exp run` with -S preset=NAME."""
+    from thorax.settings import find_home, list_presets
+
+    found = list_presets(find_home())
+    if json:
+        print_json(found)
+    else:
+        table("Presets", ("name", "what it is"), found.items())
+
+
 @app.command("compile")
 def compile_(
-    target: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("pipeline.yaml"), set_: Set = None
+    target: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("pipeline.yaml"),
+    set_: Set = None,
+    preset: Preset = None,
 ) -> None:
     """Write the pipeline as the one YAML that this machine and a cluster both run."""
     from pipelines.compile import compile_training
     from thorax.settings import load
 
-    err.print(f"Wrote {compile_training(load(overrides=set_ or ()), target)}")
+    err.print(f"Wrote {compile_training(load(overrides=set_ or (), preset=preset), target)}")
 
 
 @app.command()

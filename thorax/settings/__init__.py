@@ -1,6 +1,7 @@
 """The one place where settings are read: `params.yaml` into typed, frozen objects, a module a part of the system."""
 
 from thorax.settings.base import Count, Positive, Section, Share
+from thorax.settings.cluster import Cluster, Resources
 from thorax.settings.data import (
     CRITICAL,
     Data,
@@ -14,16 +15,21 @@ from thorax.settings.data import (
 )
 from thorax.settings.loading import Paths, Pipeline, Settings, find_home, load, parse
 from thorax.settings.monitoring import Monitor
+from thorax.settings.presets import list_presets
 from thorax.settings.registry import Gates, Registry
+from thorax.settings.retraining import Retrain
 from thorax.settings.serving import Serve
-from thorax.settings.training import Architecture, Augment, Train
+from thorax.settings.training import ARCHITECTURES, Architecture, Augment, Boxes, Train
 from thorax.settings.trust import Calibration, Evaluation, Select
 
 __all__ = [
+    "ARCHITECTURES",
     "CRITICAL",
     "Architecture",
     "Augment",
+    "Boxes",
     "Calibration",
+    "Cluster",
     "Count",
     "Data",
     "Evaluation",
@@ -35,6 +41,8 @@ __all__ = [
     "Positive",
     "Preprocess",
     "Registry",
+    "Resources",
+    "Retrain",
     "Section",
     "Select",
     "Serve",
@@ -47,6 +55,7 @@ __all__ = [
     "Uncertainty",
     "Validation",
     "find_home",
+    "list_presets",
     "load",
     "parse",
 ]

@@ -11,8 +11,10 @@ from pydantic import Field, ValidationError
 from thorax.errors import SettingsError, ThoraxError
 from thorax.files import digest_json
 from thorax.settings.base import Positive, Section, explain
+from thorax.settings.cluster import Cluster
 from thorax.settings.data import Data, Preprocess, Split, Validation
 from thorax.settings.monitoring import Monitor
+from thorax.settings.presets import lay_over, read_preset
 from thorax.settings.registry import Registry
 from thorax.settings.serving import Serve
 from thorax.settings.training import Train
@@ -35,6 +37,7 @@ class Pipeline(Section):
 class Settings(Section):
     """All settings. `home` is the folder that holds `params.yaml`; relative paths start there."""
 
+    preset: str | None = None
     paths: Paths = Paths()
     data: Data = Data()
     validation: Validation = Validation()
@@ -48,6 +51,7 @@ class Settings(Section):
     serve: Serve = Serve()
     monitor: Monitor = Monitor()
     pipeline: Pipeline = Pipeline()
+    cluster: Cluster = Cluster()
     home: Path = Field(default=Path(), exclude=True)
 
     def at_home(self, path: Path | str) -> Path:
@@ -93,15 +97,17 @@ def find_home(start: Path | None = None) -> Path:
     )
 
 
-def load(home: Path | str | None = None, overrides: Sequence[str] = ()) -> Settings:
+def load(home: Path | str | None = None, overrides: Sequence[str] = (), preset: str | None = None) -> Settings:
     """Read `params.yaml` of a project.
 
     Args:
         home: the project's folder; found from the working directory where it is not given.
-        overrides: `"section.key=value"` each, with the value as YAML; they win over the file.
+        overrides: `"section.key=value"` each, with the value as YAML; they win over the file and the preset.
+        preset: name of a file under `presets/`, which wins over `params.yaml`; None takes the file's own `preset`.
 
     Raises:
-        SettingsError: a file that is missing or not YAML, or a wrong key or value, named by its path.
+        SettingsError: a file that is missing or not YAML, an unknown preset, or a wrong key or value, named by its
+            path.
     """
     folder = Path(home).absolute() if home is not None else find_home()
     file = folder / "params.yaml"
@@ -113,6 +119,13 @@ def load(home: Path | str | None = None, overrides: Sequence[str] = ()) -> Setti
         raise SettingsError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise SettingsError(f"{file} must hold sections, such as `data:`; it holds {type(tree).__name__}.")
+    if preset is not None:
+        tree["preset"] = preset
+    for override in overrides:
+        if override.partition("=")[0].strip() == "preset":
+            _apply(tree, override)
+    if tree.get("preset") is not None:
+        tree = lay_over(tree, {**read_preset(folder, tree["preset"]), "preset": tree["preset"]})
     for override in overrides:
         _apply(tree, override)
     return parse(tree, folder, str(file))

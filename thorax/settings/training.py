@@ -2,11 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from thorax.errors import nearest
 from thorax.settings.base import Count, Positive, Section, Share, explain
 
-Architecture = Literal["custom_cnn", "densenet121", "resnet50", "efficientnet_b0", "inception_v3", "convnext_tiny"]
+#: Networks that need nothing but what the project installs.
+ARCHITECTURES = ("custom_cnn", "densenet121", "resnet50", "efficientnet_b0", "inception_v3", "convnext_tiny")
+#: Before the name of a network of the timm library.
+TIMM = "timm:"
+
+
+def _known(name: str) -> str:
+    """Let the name of an architecture through."""
+    if name in ARCHITECTURES or (name.startswith(TIMM) and len(name) > len(TIMM)):
+        return name
+    raise ValueError(f"unknown architecture {name!r}. {nearest(name, (*ARCHITECTURES, TIMM + 'NAME'))}")
+
+
+Architecture = Annotated[str, AfterValidator(_known)]
 
 
 class Augment(Section):
@@ -21,6 +35,13 @@ class Augment(Section):
     flip: bool = False
 
 
+class Boxes(Section):
+    """The head that answers with a box a finding."""
+
+    weight: Annotated[float, Field(ge=0)] = 0.0
+    loss: Literal["mse", "giou"] = "mse"
+
+
 class Train(Section):
     """Architectures and the recipe that trains each of them."""
 
@@ -31,10 +52,14 @@ class Train(Section):
     )
     pretrained: str = "none"
     unfreeze: str = "all"
+    unfreeze_epochs: Count = 0
     stride: Positive | None = None
     loss: Literal["bce", "weighted_bce", "focal", "asymmetric"] = "focal"
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    auc_epochs: Count = 0
+    auc_margin: Annotated[float, Field(gt=0, le=10)] = 1.0
+    boxes: Boxes = Boxes()
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
@@ -45,6 +70,9 @@ class Train(Section):
     batch_size: Annotated[int, Field(ge=2)] = 16
     patience: Positive = 6
     gradient_clip: Annotated[float, Field(ge=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    sampling: Literal["shuffle", "class_balanced", "patient_balanced"] = "shuffle"
+    tta_views: Annotated[int, Field(ge=0, le=8)] = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
     augment: Augment = Augment()
@@ -53,6 +81,7 @@ class Train(Section):
     deterministic: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 0
+    processes: Positive = 1
     overrides: dict[Architecture, dict[str, Any]] = Field(
         default={
             "custom_cnn": {"epochs": 12, "learning_rate": 0.003},
@@ -60,6 +89,12 @@ class Train(Section):
             "resnet50": {"epochs": 2, "learning_rate": 0.001},
         }
     )
+
+    @model_validator(mode="after")
+    def _processes_have_work(self) -> "Train":
+        if self.processes > self.batch_size:
+            raise ValueError(f"processes: {self.processes} cannot share batches of batch_size {self.batch_size}")
+        return self
 
     @model_validator(mode="after")
     def _overrides_hold(self) -> "Train":
@@ -73,12 +108,13 @@ class Train(Section):
         Raises:
             ValueError: an override with a wrong key or value, named by its path.
         """
-        changes = dict(self.overrides.get(architecture, {}))  # type: ignore[call-overload]
+        changes = dict(self.overrides.get(architecture, {}))
         for key in {"architectures", "overrides"} & changes.keys():
             raise ValueError(f"overrides.{architecture}.{key}: not a setting that one architecture can take otherwise")
         base = self.model_dump(exclude={"overrides"})
-        if isinstance(changes.get("augment"), dict):
-            changes["augment"] = base["augment"] | changes["augment"]
+        for key in ("augment", "boxes"):
+            if isinstance(changes.get(key), dict):
+                changes[key] = base[key] | changes[key]
         try:
             return Train.model_validate(base | changes | {"overrides": {}})
         except ValidationError as error:

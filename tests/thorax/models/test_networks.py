@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from thorax import settings
 from thorax.errors import InputError
 from thorax.models import ARCHITECTURES, build
-from thorax.settings import Train
 
 TORCHVISION = sorted(set(ARCHITECTURES) - {"custom_cnn"})
 
@@ -84,7 +84,9 @@ def test_the_head_starts_at_the_base_rates():
 
 
 def test_every_architecture_of_the_settings_can_be_built_and_none_more():
-    assert set(Train.model_fields["architectures"].annotation.__args__[0].__args__) == set(ARCHITECTURES)
+    assert set(settings.ARCHITECTURES) == set(ARCHITECTURES)
+    with pytest.raises(ValueError, match=r"unknown architecture 'resnet5'. Did you mean resnet50"):
+        settings.Train(architectures=["resnet5"])
 
 
 def test_an_unknown_architecture_is_answered_with_the_nearest():
