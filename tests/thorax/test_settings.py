@@ -33,7 +33,7 @@ def test_an_override_wins_over_the_file(home):
         ("data.findings=[Edema, Edema]", "named twice: Edema"),
         ("data.uncertain.Edma=ones", "Did you mean Edema?"),
         ("data.uncertain.Edema=perhaps", "data.uncertain.Edema"),
-        ("train.architectures=[densenet]", "'densenet121'"),
+        ("train.architectures=[densenet]", "Did you mean densenet121"),
         ("epochs", "section.key=value"),
         ("train.epochs.more=3", "holds a value, not a section"),
     ],
