@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.pointer import Pointer, write_pointer
-from serving.publisher import Publisher
+from serving.publisher import ALIAS, CHALLENGER, Publisher
+from serving.receiver import Receiver
 from serving.runtime import VARIABLE, Runtime
 from thorax.errors import SettingsError, ThoraxError
 from thorax.settings import Settings
@@ -121,16 +122,19 @@ def launched(
         if publisher is not None:
             stack.callback(publisher.close)
             publisher.start()
+            receiver = _listening(settings, publisher)
+            if receiver is not None:
+                stack.callback(receiver.close)
         stream = stack.enter_context(log.open("ab"))
         environment = _environment(settings, runtime)
-        command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Thorax", "--host", host]
+        command = [*_tied(), "serving.supervisor", "serve", "serving.service:Thorax", "--host", host]
         command += ["--port", str(port), "--timeout", "60"]
         started.processes["service"] = _start(command, environment, stream)
         stack.callback(_end, started.processes["service"])
         if page:
             page_port = _free_port(host) if page_port is None else _require_free(host, page_port)
             started.page = f"http://{host}:{page_port}"
-            command = [sys.executable, "-m", "serving.page", started.address, host, str(page_port)]
+            command = [*_tied(), "serving.page", started.address, host, str(page_port)]
             started.processes["page"] = _start(command, environment, stream)
             stack.callback(_end, started.processes["page"])
         _wait(started, "livez")
@@ -173,6 +177,32 @@ def _environment(settings: Settings, runtime: Runtime) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _tied() -> list[str]:
+    """Return the beginning of a command that runs a module which ends when this process does."""
+    return [sys.executable, "-m", "serving.tether", str(os.getpid())]
+
+
+def _listening(settings: Settings, publisher: Publisher) -> Receiver | None:
+    """Let MLflow's webhook wake the publisher, where a port is given.
+
+    Raises:
+        SettingsError: there is no secret to tell MLflow's messages from anyone's, or the port is taken.
+    """
+    if settings.serve.webhook_port is None:
+        return None
+    from thorax.registry.webhooks import SECRET
+
+    secret = os.environ.get(SECRET, "")
+    if not secret:
+        raise SettingsError(
+            f"serve.webhook_port is set, but {SECRET} is not.",
+            f"Give {SECRET} the secret that the webhook was registered with.",
+        )
+    if settings.serve.webhook_port:
+        _require_free(settings.serve.host, settings.serve.webhook_port)
+    return Receiver(settings, secret, (ALIAS, CHALLENGER), publisher.wake)
 
 
 def _start(command: list[str], environment: Mapping[str, str], stream: object) -> "subprocess.Popen[bytes]":

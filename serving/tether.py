@@ -2,8 +2,8 @@
 
     python -m serving.tether PARENT MODULE [ARGUMENT ...]
 
-runs a module as `python -m MODULE` would, tied to the process PARENT. A signal that cannot be caught (SIGKILL, or the
-kernel out of memory) gives a parent no time to end its children; so each child looks at whose child it is.
+runs a module as `python -m MODULE` would, tied to the process PARENT. A signal that cannot be caught (SIGKILL, or a
+kernel that is out of memory) gives a parent no time to end its children; so each child looks at whose child it is.
 """
 
 import os
@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 
+#: Names the process to be tied to, for grandchildren that others start.
+VARIABLE = "THORAX_TETHER"
 _EVERY = 0.25
 _PATIENCE = 15.0
 
@@ -21,10 +23,11 @@ def tie(parent: int | None = None) -> None:
     """End this process, first politely, soon after its parent has gone.
 
     Args:
-        parent: the process to be tied to; the present parent where none is given.
+        parent: the process to be tied to; that of the environment where none is given, and none where it names none.
     """
-    expected = os.getppid() if parent is None else parent
-    threading.Thread(target=_watch, args=(expected,), name="tether", daemon=True).start()
+    expected = int(os.environ.get(VARIABLE, "0")) if parent is None else parent
+    if expected:
+        threading.Thread(target=_watch, args=(expected,), name="tether", daemon=True).start()
 
 
 def _watch(parent: int) -> None:
@@ -37,5 +40,6 @@ def _watch(parent: int) -> None:
 
 if __name__ == "__main__":
     tie(int(sys.argv[1]))
+    os.environ[VARIABLE] = str(os.getpid())
     sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
