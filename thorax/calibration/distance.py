@@ -1,6 +1,7 @@
 """Distances of vectors from those of the training images. NumPy only."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,11 @@ class Distance:
         if not _NEEDS.get(self.kind, {self.kind}) <= self.arrays.keys():
             raise InputError(f"These are not the statistics of an out-of-distribution score {self.kind!r}.")
 
+    @cached_property
+    def _exact(self) -> dict[str, np.ndarray]:
+        """The arrays in float64; made once, as it takes longer than the distance of one image."""
+        return {name: np.asarray(array, dtype=np.float64) for name, array in self.arrays.items()}
+
     def score(self, features: np.ndarray) -> np.ndarray:
         """Return the distance (N,) of vectors (N, D); what is no number is far away.
 
@@ -38,16 +44,16 @@ class Distance:
             InputError: the vectors are of another length.
         """
         values = np.asarray(features, dtype=np.float64)
-        mean = self.arrays["mean"].astype(np.float64)
+        mean = self._exact["mean"]
         if values.ndim != 2 or values.shape[1] != len(mean):
             raise InputError(f"Features of shape {values.shape} do not fit statistics of {len(mean)} features.")
         values = np.nan_to_num(values, nan=1e6, posinf=1e6, neginf=-1e6)
         if self.kind == "knn":
-            return _knn(_on_sphere(values - mean), self.arrays["memory"].astype(np.float64))
-        distance = np.sqrt(np.sum(((values - mean) @ self.arrays["whiten"].astype(np.float64)) ** 2, axis=1))
+            return _knn(_on_sphere(values - mean), self._exact["memory"])
+        distance = np.sqrt(np.sum(((values - mean) @ self._exact["whiten"]) ** 2, axis=1))
         if self.kind == "mahalanobis":
             return distance
-        background = np.sqrt(np.sum(((values - mean) / self.arrays["scale"].astype(np.float64)) ** 2, axis=1))
+        background = np.sqrt(np.sum(((values - mean) / self._exact["scale"]) ** 2, axis=1))
         return distance - background
 
 
