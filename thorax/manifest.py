@@ -44,7 +44,7 @@ def write_manifest(manifest: pd.DataFrame, path: Path | str) -> None:
     """Write a manifest as Parquet, atomically, with fixed column types.
 
     Finding columns are float32: 1 present, 0 absent, −1 uncertain, NaN not mentioned.
-    `official_split` is "test", "train_val" or "" where the publisher gives none.
+    `official_split` is "test", "train_val" or "" where the publisher gives none; a confirmed case's is one of `SPLITS`.
 
     Raises:
         InputError: a column is missing or an image id stands twice.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from thorax.datasets import confirmed
 from thorax.datasets.dataset import Dataset
 from thorax.datasets.headers import read_headers
 from thorax.datasets.labels import class_labels
@@ -64,7 +65,7 @@ def ingest(
 
 
 def load(data: Data, root: Path, advance: Callable[[int], None] | None = None) -> Dataset:
-    """Read a dataset with the adapter that `data.source` names, and the header of each of its images.
+    """Read a dataset with the adapter that `data.source` names, its confirmed cases, and each image's header.
 
     Rows are ordered by image id. Rows of lateral views are left out unless `data.views` is `all`, and so are rows
     whose image file is not there (many keep a part of NIH's images beside the whole table); both are counted in the
@@ -77,7 +78,7 @@ def load(data: Data, root: Path, advance: Callable[[int], None] | None = None) -
         raise InputError(
             f"The data root {root} is not a folder.", "Set data.root, run `dvc pull`, or `thorax data make-phantom`."
         )
-    dataset = _adapter(data, root)
+    dataset = confirmed.merge(_adapter(data, root), root)
     manifest = dataset.manifest.sort_values("image_id", kind="stable", ignore_index=True)
     if data.views == "frontal":
         lateral = manifest["view"] == "LATERAL"
