@@ -1,0 +1,93 @@
+"""What a retraining left in the registry: its version, found again after a kill, and its promotion, made once."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from thorax.errors import RegistryError
+from thorax.registry import promotion
+from thorax.registry.decisions import decide, heal, history_of
+from thorax.registry.history import DONE
+from thorax.registry.tracking import client, initialise, locked, speaking
+from thorax.registry.versions import CHALLENGER, CHAMPION, Version, aliases, resolve
+from thorax.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def made_by(settings: Settings, mark: str) -> dict[str, Any] | None:
+    """Return the version whose run was made for a reason that holds `mark`, as `facts_of`; None where there is none.
+
+    A version that was created by a run which was then killed is not yet challenger: it becomes so here.
+
+    Raises:
+        RegistryError: the registry cannot be reached.
+    """
+    experiment = initialise(settings)
+    connection = client(settings)
+    with speaking(settings):
+        runs = connection.search_runs([experiment], f"tags.`thorax.reason` LIKE '%{mark}%'", max_results=50)
+        numbers = [
+            str(item.version)
+            for run in runs
+            for item in connection.search_model_versions(
+                f"name = '{settings.registry.name}' and run_id = '{run.info.run_id}'"
+            )
+        ]
+    if not numbers:
+        return None
+    version = resolve(settings, max(numbers, key=int), connection)
+    if version.state == "registered" and version.gates:
+        _stand(settings, connection, version, mark)
+        version = resolve(settings, version.version, connection)
+    return facts_of(version)
+
+
+def facts_of(version: Version) -> dict[str, Any]:
+    """Return what the loop keeps of a version: its number, whether its gates passed, each of them, its aliases."""
+    return {
+        "version": version.version,
+        "passed": version.passed,
+        "gates": [asdict(gate) for gate in version.gates],
+        "aliases": list(version.aliases),
+    }
+
+
+def promote_once(settings: Settings, version: str, mark: str, reason: str) -> bool:
+    """Promote a version, unless that was done for this mark before; return whether it is champion now.
+
+    Raises:
+        GateError: it did not pass, was rejected, or a second person must approve it.
+        RegistryError: the registry cannot be reached.
+    """
+    before = any(
+        entry.action == "promote" and entry.stage == DONE and entry.target == version and mark in entry.reason
+        for entry in history_of(settings).entries()
+    )
+    if not before:
+        promotion.promote(settings, version, reason=reason)
+    # Done before, and no longer so: somebody rolled it back, who knows better.
+    return aliases(settings).get(CHAMPION, "") == version
+
+
+def challenger_of(settings: Settings) -> str:
+    """Return the version that stands as challenger beside a champion; "" where there is none."""
+    named = aliases(settings)
+    challenger = named.get(CHALLENGER, "")
+    return "" if challenger == named.get(CHAMPION) else challenger
+
+
+def _stand(settings: Settings, connection: "MlflowClient", version: Version, mark: str) -> None:
+    with locked(settings), speaking(settings):
+        heal(settings, connection)
+        named = aliases(settings, connection)
+        if version.version in named.values():
+            return
+        if not named.get(CHAMPION):
+            raise RegistryError(
+                f"Version {version.version} has no champion to challenge.",
+                f"Promote it, if it is good: thorax models promote {version.version}",
+            )
+        verdict: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in version.gates}}
+        verdict |= {"bundle": version.bundle_digest, "superseded": named.get(CHALLENGER, "")}
+        decide(settings, connection, "challenge", named[CHAMPION], version.version, mark, verdict)
