@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands import cluster
 from commands.console import err, out, print_json, table
 
 if TYPE_CHECKING:
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from thorax.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
+for on_cluster in (
+    *(cluster.submit, cluster.schedule, cluster.schedules, cluster.unschedule),
+    *(cluster.runs, cluster.status, cluster.cancel, cluster.logs),
+):
+    app.command(rich_help_panel="On a Kubeflow cluster")(on_cluster)
 
 Set = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""Compiling the training pipeline to the one YAML that this machine and a cluster both run."""
+"""Compiling the training pipeline to YAML: the same steps in the same order here and on a cluster."""
 
 from pathlib import Path
 
@@ -6,13 +6,23 @@ from thorax.files import atomic_path
 from thorax.settings import Settings
 
 
-def compile_training(settings: Settings, out: Path) -> Path:
-    """Write the pipeline's YAML to `out`; the same settings give the same bytes."""
+def compile_training(settings: Settings, out: Path, *, cluster: bool = True) -> Path:
+    """Write the pipeline's YAML; the same settings give the same bytes.
+
+    Args:
+        settings: all settings.
+        out: the file.
+        cluster: say also what each step is given on a cluster, which changes nothing of what it does.
+    """
     from kfp import compiler
 
     from pipelines.training import training
 
-    pipeline = training(parallel=settings.pipeline.parallel, caching=settings.pipeline.caching)
+    pipeline = training(
+        parallel=settings.pipeline.parallel,
+        caching=settings.pipeline.caching,
+        cluster=settings.cluster if cluster else None,
+    )
     with atomic_path(out) as temporary:
         written = temporary.with_suffix(".yaml")  # the compiler insists on the suffix
         compiler.Compiler().compile(pipeline, str(written))

@@ -60,7 +60,7 @@ def _run(folder: Path, order: dict[str, object]) -> None:
             f"Another pipeline run is under way in {var}.", "Wait for it to end, or stop it, and run again."
         ) from error
     with lock:
-        source = compile_training(settings, folder / "pipeline.yaml")
+        source = compile_training(settings, folder / "pipeline.yaml", cluster=False)
         local.init(
             local.SubprocessRunner(use_venv=False),
             pipeline_root=str(var / "steps"),

@@ -13,6 +13,8 @@ from components.register import register
 from components.select import select
 from components.train import train
 from components.validate import validate
+from pipelines.resources import equip
+from thorax.settings import Cluster
 
 NAME = "thorax-training"
 
@@ -25,18 +27,20 @@ class Trained(NamedTuple):
     registered: Model
 
 
-def training(parallel: int = 2, caching: bool = True, image: str | None = None) -> dsl.base_component.BaseComponent:
+def training(
+    parallel: int = 2, caching: bool = True, cluster: Cluster | None = None
+) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
         parallel: architectures trained side by side.
         caching: whether a step whose inputs have not changed is skipped.
-        image: the container image of every step on a cluster.
+        cluster: what each step is given on a cluster; None leaves it to this machine.
     """
 
     def prepared(task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_caching_options(caching)
-        return task.set_container_image(image) if image else task
+        return equip(task, task.component_spec.name, cluster) if cluster else task
 
     @dsl.pipeline(name=NAME, description="From a versioned dataset to a registered, calibrated model")
     def pipeline(

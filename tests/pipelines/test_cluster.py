@@ -1,0 +1,225 @@
+"""A cluster as a person meets it: submit, schedule, look, stop, read; and what is refused before any long work."""
+
+import subprocess
+
+import pytest
+import yaml
+from kubeflow_server import Kubeflow, faults, kubeflow
+from typer.testing import CliRunner
+
+from commands.main import app
+from pipelines import cluster
+from pipelines.compile import compile_training
+from thorax import steps
+from thorax.errors import InputError, SettingsError
+from thorax.settings import Settings, load
+
+FACTS = [
+    "registry.tracking_uri=http://mlflow:5000",
+    "cluster.volumes=[{claim: radiographs, path: /mnt/thorax}]",
+    "cluster.secrets=[{name: mlflow, variables: {password: MLFLOW_TRACKING_PASSWORD}}]",
+    "cluster.image=registry.example/thorax:1",
+    "cluster.environment={HTTPS_PROXY: proxy.example}",
+    "cluster.steps.train.tolerations=[{key: nvidia.com/gpu, effect: NoSchedule}]",
+    "cluster.steps.train.node_selector={pool: gpu}",
+    "cluster.steps.train.retries=2",
+]
+
+
+@pytest.fixture
+def server():
+    with kubeflow() as state:
+        yield state
+
+
+@pytest.fixture
+def versioned(home):
+    """A project whose data folder has a recorded revision."""
+    (home / "data").mkdir(exist_ok=True)
+    (home / "data.dvc").write_text(
+        yaml.safe_dump({"outs": [{"md5": "0123456789abcdef0123456789abcdef.dir", "hash": "md5", "path": "data"}]})
+    )
+    subprocess.run(["git", "init", "-q", str(home)], check=True)
+    return home
+
+
+@pytest.fixture
+def settings(versioned, server) -> Settings:
+    return load(versioned, [*FACTS, f"cluster.host={server.host}"])
+
+
+def thorax(settings: Settings, *arguments: str):
+    given = [f"cluster.host={settings.cluster.host}", *FACTS]
+    return CliRunner().invoke(
+        app, [*arguments, *(f"--set={one}" for one in given)], env={"THORAX_HOME": str(settings.home)}
+    )
+
+
+def test_a_step_gets_what_the_settings_say_of_it(settings, tmp_path):
+    spec, platform = yaml.safe_load_all(compile_training(settings, tmp_path / "p.yaml").read_text(encoding="utf-8"))
+    executors = spec["deploymentSpec"]["executors"]
+    train = executors["exec-train"]["container"]
+    assert train["image"] == "registry.example/thorax:1"
+    assert train["resources"]["resourceCpuLimit"] == train["resources"]["resourceCpuRequest"] == "8"
+    assert train["resources"]["resourceMemoryLimit"] == "32Gi"
+    assert train["resources"]["accelerator"] == {
+        "count": "1", "resourceCount": "1", "type": "nvidia.com/gpu", "resourceType": "nvidia.com/gpu"
+    }  # fmt: skip
+    assert {"name": "HTTPS_PROXY", "value": "proxy.example"} in train["env"]
+    assert "accelerator" not in executors["exec-ingest"]["container"]["resources"]
+    assert executors["exec-ingest"]["container"]["resources"]["resourceMemoryLimit"] == "8Gi"
+    loop = spec["components"]["comp-for-loop-1"]["dag"]["tasks"]
+    assert loop["train"]["retryPolicy"]["maxRetryCount"] == 2
+    assert "retryPolicy" not in loop["evaluate"]
+    there = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert len(there) == 8
+    for one in there.values():
+        assert one["pvcMount"][0]["constant"] == "radiographs"
+        assert one["secretAsEnv"][0]["keyToEnv"] == [{"envVar": "MLFLOW_TRACKING_PASSWORD", "secretKey": "password"}]
+    assert there["exec-train"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
+    assert there["exec-train"]["tolerations"] == [
+        {"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}
+    ]
+    assert there["exec-train"]["activeDeadlineSeconds"] == "172800"
+    assert there["exec-train"]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+    assert there["exec-ingest"]["activeDeadlineSeconds"] == "14400"
+
+
+def test_a_cluster_runs_the_same_steps_as_this_machine(settings, tmp_path):
+    here = yaml.safe_load(compile_training(settings, tmp_path / "h.yaml", cluster=False).read_text(encoding="utf-8"))
+    there, _ = yaml.safe_load_all(compile_training(settings, tmp_path / "t.yaml").read_text(encoding="utf-8"))
+    for executor in (*here["deploymentSpec"]["executors"].values(), *there["deploymentSpec"]["executors"].values()):
+        for key in ("image", "resources", "env"):
+            executor["container"].pop(key, None)
+    there["components"]["comp-for-loop-1"]["dag"]["tasks"]["train"].pop("retryPolicy")
+    assert here == there
+
+
+def test_submit_sends_a_run_that_the_published_api_accepts(settings, server: Kubeflow):
+    result = thorax(settings, "pipeline", "submit", "--reason", "new scanner")
+    assert result.exit_code == 0, result.output
+    assert not server.refused
+    [run] = server.runs
+    assert "01234567" in run["display_name"]
+    assert "new scanner" in run["display_name"]
+    assert server.experiments[0]["display_name"] == "thorax"
+    arguments = run["runtime_config"]["parameters"]
+    assert arguments["root"] == "/mnt/thorax/data"
+    assert arguments["revision"].startswith("0123456789abcdef")
+    assert steps.settings_of(arguments["train_settings"]).var.as_posix() == "/mnt/thorax/var"
+    assert set(arguments) == set(run["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"])
+    assert "runs-1" in result.output
+
+
+def test_status_and_cancel_take_the_newest_run(settings, server: Kubeflow):
+    for reason in ("first", "second"):
+        assert thorax(settings, "pipeline", "submit", "--reason", reason).exit_code == 0
+    server.end("runs-2", "FAILED", [
+        {"display_name": "validate", "state": "FAILED", "start_time": "2026-01-01T10:00:00Z",
+         "end_time": "2026-01-01T10:01:40Z", "error": {"code": 3, "message": "the data gate closed"}},
+        {"display_name": "ingest", "state": "SUCCEEDED", "start_time": "2026-01-01T09:00:00Z",
+         "end_time": "2026-01-01T09:00:05Z"},
+    ])  # fmt: skip
+    seen = thorax(settings, "pipeline", "status")
+    assert seen.exit_code == 1
+    assert "second" in seen.output
+    assert seen.output.index("ingest") < seen.output.index("validate")
+    assert "100" in seen.output
+    assert "the data gate closed" in seen.output
+    assert thorax(settings, "pipeline", "cancel", "runs-1").exit_code == 0
+    assert server.runs[0]["state"] == "CANCELED"
+    listed = thorax(settings, "pipeline", "runs")
+    assert listed.output.index("second") < listed.output.index("first")
+
+
+def test_a_schedule_of_the_same_name_is_replaced(settings, server: Kubeflow):
+    for cron in ("30 2 * * 1", "0 15 4 * * *"):
+        result = thorax(settings, "pipeline", "schedule", cron, "--name", "weekly")
+        assert result.exit_code == 0, result.output
+    assert not server.refused
+    [kept] = server.recurring
+    assert kept["trigger"]["cron_schedule"]["cron"] == "0 15 4 * * *"
+    assert kept["no_catchup"] is True
+    assert "weekly" in thorax(settings, "pipeline", "schedules").output
+    assert thorax(settings, "pipeline", "unschedule", "weekly").exit_code == 0
+    assert server.recurring == []
+    with pytest.raises(InputError, match="No schedule is called weekly"):
+        cluster.unschedule(settings, "weekly")
+
+
+def test_a_cron_of_three_fields_is_refused_with_an_example(settings):
+    with pytest.raises(InputError, match="has 3 fields"):
+        cluster.schedule(settings, "2 * *", "weekly", "", settings.home)
+
+
+def test_logs_are_those_of_the_step(settings, server: Kubeflow, tmp_path, monkeypatch):
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+        "clusters": [{"name": "here", "cluster": {"server": server.host}}],
+        "users": [{"name": "me", "user": {}}],
+    }))  # fmt: skip
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    server.pods = {
+        "thorax-training-system-container-impl-train-1": {"run_id": "r", "log": "validation AUROC 0.9\n"},
+        "thorax-training-system-container-driver-train-2": {"run_id": "r", "log": "driver\n"},
+        "thorax-training-system-container-impl-ingest-3": {"run_id": "r", "log": "2,400 images\n"},
+    }
+    assert [text for _, text in cluster.logs(settings, "r", "train")] == ["validation AUROC 0.9\n"]
+    assert len(list(cluster.logs(settings, "r"))) == 2
+    with pytest.raises(InputError, match="No pod of run other"):
+        list(cluster.logs(settings, "other"))
+
+
+def test_a_token_and_cookies_are_sent(settings, server: Kubeflow, monkeypatch):
+    server.token = "right"
+    monkeypatch.setenv(cluster.TOKEN, "expired")
+    with pytest.raises(cluster.ClusterError, match="does not accept the credentials") as caught:
+        cluster.connect(settings)
+    assert "expired" in caught.value.mend
+    monkeypatch.setenv(cluster.TOKEN, "right")
+    cluster.connect(settings)
+    server.token, server.cookies = None, "authservice_session=abc"
+    monkeypatch.setenv(cluster.COOKIES, "authservice_session=abc")
+    cluster.connect(settings)
+
+
+def test_a_cluster_that_is_not_there_is_named(settings, server: Kubeflow):
+    gone = load(settings.home, [*FACTS, "cluster.host=http://127.0.0.1:9"])
+    with pytest.raises(cluster.ClusterError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
+        cluster.connect(gone)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["registry.tracking_uri=null"], "a file of this machine"),
+        (["cluster.volumes=[]"], "no volume is mounted there"),
+    ],
+)
+def test_what_would_fail_on_the_cluster_is_found_here(settings, server: Kubeflow, overrides, words):
+    wrong = load(settings.home, [*FACTS, f"cluster.host={server.host}", *overrides])
+    with pytest.raises(SettingsError, match=words):
+        cluster.submit(wrong, "", settings.home)
+    assert not server.asked
+
+
+def test_data_without_a_revision_are_not_sent(settings):
+    (settings.home / "data.dvc").unlink()
+    with pytest.raises(InputError, match="is not versioned"):
+        cluster.check(settings)
+
+
+def test_an_image_with_other_code_is_refused(settings, monkeypatch):
+    handed = steps.arguments(settings)["select_settings"]
+    monkeypatch.setenv("THORAX_CHECK_CODE", "1")
+    steps.settings_of(handed)
+    with pytest.raises(InputError, match="not the code that the run was submitted from"):
+        steps.settings_of(handed.replace('"code": "', '"code": "0'))
+
+
+def test_the_stand_in_refuses_what_the_api_does_not_know():
+    assert faults({"display_name": "x", "colour": "red"}, "V2beta1Run") == ["V2beta1Run has no colour"]
+    assert faults({"mode": "SOMETIMES"}, "V2beta1RecurringRun")
+    assert not faults({"mode": "ENABLE", "max_concurrency": "1"}, "V2beta1RecurringRun")
