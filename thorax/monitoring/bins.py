@@ -1,13 +1,13 @@
 """How each watched column is cut into bins, once, on the reference; everything after is counts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from thorax.errors import InputError
-from thorax.prediction_log import columns_of
+from thorax.prediction_log import EMBEDDING, OF_FINDING, STATISTICS, columns_of
 
 #: Fine bins of a numeric column, of equal mass on the reference; the distance between distributions is taken on them.
 FINE = 40
@@ -16,6 +16,13 @@ COARSE = 10
 #: What a client may or may not send along; whether it does says nothing about the images.
 GIVEN = ("view", "age", "sex")
 _UNKNOWN = "unknown"
+_GROUPS = dict.fromkeys((*STATISTICS, "bits"), "image") | dict.fromkeys(("ood_score", "ood"), "novelty")
+_OF_FINDING = dict.fromkeys(OF_FINDING, "heat") | {
+    "p": "probability",
+    "d": "decision",
+    "c": "conformal",
+    "u": "uncertainty",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def watch(reference: pd.DataFrame) -> list[Column]:
     findings = findings_of(reference)
     if not findings or reference.empty:
         raise InputError("The reference is empty, or holds no finding.", "Register the model anew.")
-    kinds = columns_of(findings)
+    kinds = {name: kind for name, kind in columns_of(findings).items() if name not in EMBEDDING}
     made = (_column(name, kinds[name] == "REAL", reference[name]) for name in kinds if name in reference.columns)
     return [column for column in made if column is not None]
 
@@ -82,13 +89,26 @@ def findings_of(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name.removeprefix("p_") for name in frame.columns if name.startswith("p_"))
 
 
-def require(log: pd.DataFrame, columns: Sequence[Column]) -> None:
-    """Refuse a log that lacks what the reference has.
+def group_of(name: str) -> str:
+    """Return the group of a column, as `monitor.alarm` and `monitor.warn` name it.
+
+    >>> group_of("p_Edema"), group_of("noise"), group_of("heat_x_Edema"), group_of("ood")
+    ('probability', 'image', 'heat', 'novelty')
+    """
+    if name in _GROUPS:
+        return _GROUPS[name]
+    kinds = sorted(_OF_FINDING, key=len, reverse=True)
+    return next((_OF_FINDING[kind] for kind in kinds if name.startswith(f"{kind}_")), name)
+
+
+def require(names: Iterable[str], columns: Sequence[Column]) -> None:
+    """Refuse a log without probabilities of the reference's findings. Other columns that it lacks are only not judged.
 
     Raises:
         InputError: names the columns.
     """
-    missing = [column.name for column in columns if column.name not in log.columns]
+    known = set(names)
+    missing = [column.name for column in columns if column.name.startswith("p_") and column.name not in known]
     if missing:
         shown = ", ".join(missing[:6]) + (" …" if len(missing) > 6 else "")
         raise InputError(

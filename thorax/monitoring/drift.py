@@ -1,173 +1,284 @@
-"""Whether a window of predictions has drifted from the bundle's reference: figures a column, and one verdict."""
+"""How far a window of predictions lies from the bundle's reference: figures a column, and which are too far."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from thorax.monitoring import effects
-from thorax.monitoring.bins import GIVEN, Column, require, watch
-from thorax.monitoring.cutoffs import Cutoffs, calibrate, counts, measure, names
+from thorax.monitoring.bins import GIVEN, Column, group_of
+from thorax.monitoring.cutoffs import EMBEDDED, NoDrift, Reference, calibrate, measure, names
+from thorax.monitoring.summary import Ruler, Summary, summarise
+from thorax.monitoring.verdict import Figure, Level
 from thorax.settings import Monitor
 
-Verdict = Literal["quiet", "drift", "too few"]
+#: The reference's column that tells which rows are of one patient; without it every row is a patient.
+GROUP = "group"
+_MEASURES = ("psi", "jensen_shannon", "wasserstein", "discrepancy")
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column of the window against the reference.
+    """One column of the window against the reference; the embedding is one of its own.
 
     Attributes:
         column: its name.
+        group: what it belongs to, as `params.yaml` lists it.
+        level: whether it may alarm, may warn, or is only shown.
         values: how many the window holds.
         missing: share of the window's rows without one.
         psi: population stability index, in nats, on ten bins of equal mass; None for too few values.
         jensen_shannon: distance, 0 to 1.
         wasserstein: distance in standard deviations of the reference; None for words.
-        psi_cutoff: above which it would alarm; None where no verdict is given.
-        wasserstein_cutoff: likewise.
-        score: the larger of the two on the report's common scale, 1 at the cut-off.
-        alarm: whether it is beyond its cut-off.
+        discrepancy: squared maximum mean discrepancy, of embeddings alone.
+        cutoffs: of each measure, at this column's level; empty where no verdict is given.
+        score: the largest of the measures on the report's common scale, 1 at the cut-off of its level.
+        warned: whether it is beyond the cut-off of warnings.
+        crossed: whether it is beyond the cut-off of its level.
         reference: the reference's mean, or its commonest word.
         window: the window's.
         note: why there is no verdict, or "".
     """
 
     column: str
+    group: str
+    level: Level
     values: int
     missing: float
     psi: float | None
     jensen_shannon: float | None
     wasserstein: float | None
-    psi_cutoff: float | None
-    wasserstein_cutoff: float | None
+    discrepancy: float | None
+    cutoffs: dict[str, float]
     score: float | None
-    alarm: bool
+    warned: bool
+    crossed: bool
     reference: str
     window: str
     note: str = ""
 
+    def figure(self) -> Figure:
+        """Return what the verdict needs: the measure that is furthest out, its cut-off and its score."""
+        kinds = [kind for kind in _MEASURES if kind in self.cutoffs and getattr(self, kind) is not None]
+        kind = max(kinds, key=lambda k: getattr(self, k) / max(self.cutoffs[k], 1e-12)) if kinds else "psi"
+        return Figure(
+            name=self.column,
+            group=self.group,
+            level=self.level,
+            value=getattr(self, kind),
+            cutoff=self.cutoffs.get(kind),
+            score=self.score,
+            warned=self.warned and self.level != "silent",
+            crossed=self.crossed and self.level != "silent",
+        )
+
 
 @dataclass(frozen=True)
 class Drift:
-    """The verdict over all columns, at a stated rate of false alarms for the whole report."""
+    """All columns, at a stated rate of false alarms for the whole report.
 
-    verdict: Verdict
+    `judged` says whether there were enough predictions to hold them against cut-offs.
+    """
+
+    judged: bool
     rows: int
     reference_rows: int
+    reference_patients: int
     min_rows: int
     false_alarm_rate: float
+    warning_rate: float
     columns: tuple[ColumnDrift, ...]
 
     @property
-    def alarms(self) -> tuple[str, ...]:
-        """Columns beyond their cut-off, the furthest first."""
-        found = sorted((c for c in self.columns if c.alarm), key=lambda c: -(c.score or 0))
-        return tuple(column.column for column in found)
+    def crossed(self) -> tuple[str, ...]:
+        """Columns on the list of alarms beyond their cut-off, the furthest first."""
+        return tuple(c.column for c in self._furthest() if c.crossed and c.level == "alarm")
+
+    @property
+    def warned(self) -> tuple[str, ...]:
+        """Columns on either list beyond the cut-off of warnings, the furthest first."""
+        return tuple(c.column for c in self._furthest() if c.warned and c.level != "silent")
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Return what the verdict needs of each column."""
+        return tuple(column.figure() for column in self.columns)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, for a machine."""
-        return asdict(self) | {"alarms": list(self.alarms)}
+        return asdict(self) | {"crossed": list(self.crossed), "warned": list(self.warned)}
+
+    def _furthest(self) -> list[ColumnDrift]:
+        return sorted(self.columns, key=lambda c: -(c.score or 0))
+
+
+def prepare(reference: pd.DataFrame) -> tuple[Ruler, Reference]:
+    """Cut a bundle's `reference.parquet`, and lay it out for resampling.
+
+    Raises:
+        InputError: it has no findings or no rows.
+    """
+    ruler = Ruler.of(reference)
+    if GROUP in reference:
+        _, groups = np.unique(reference[GROUP].to_numpy(), return_inverse=True)
+    else:
+        groups = np.arange(len(reference))
+    features, embedded = np.zeros((len(reference), 0), dtype=np.float32), np.zeros(len(reference), dtype=np.float32)
+    if ruler.kernel is not None:
+        has = reference[list(ruler.kernel.columns)].notna().all(axis=1).to_numpy()
+        features = np.zeros((len(reference), ruler.kernel.size), dtype=np.float32)
+        features[has], embedded[has] = ruler.kernel.features(reference), 1
+    return ruler, Reference(ruler.columns, ruler.codes(reference), features, embedded, groups)
 
 
 def detect(log: pd.DataFrame, reference: pd.DataFrame, settings: Monitor, seed: int = 0) -> Drift:
-    """Compare a window of the prediction log with a bundle's reference.
-
-    Args:
-        log: rows of the prediction log, all of one model.
-        reference: the bundle's `reference.parquet`.
-        settings: minimum rows, rate of false alarms, resamples.
-        seed: of the resampling.
-
-    Returns:
-        Figures for every column that both have. Below the minimum there are figures and no verdict.
+    """Compare a window of the prediction log, as one table, with a bundle's reference.
 
     Raises:
         InputError: the log is of another model, or the reference is empty.
     """
-    columns = watch(reference)
-    require(log, columns)
-    codes = _codes(columns, reference)
-    current = _codes(columns, log)
-    held = (current >= 0).sum(axis=0)
-    judged = [at for at in range(len(columns)) if held[at] >= settings.min_rows]
-    cutoffs = None
-    if judged and len(log) >= settings.min_rows:
-        cutoffs = calibrate(
-            [columns[at] for at in judged],
-            codes[:, judged],
-            held[judged].tolist(),
-            rate=settings.false_alarm_rate,
-            resamples=settings.resamples,
-            seed=seed,
+    ruler, known = prepare(reference)
+    return compare(ruler, known, summarise(ruler, [log]), summarise(ruler, [reference]), settings, seed=seed)
+
+
+def compare(
+    ruler: Ruler,
+    known: Reference,
+    window: Summary,
+    reference: Summary,
+    settings: Monitor,
+    *,
+    no_drift: NoDrift | None = None,
+    seed: int = 0,
+) -> Drift:
+    """Compare a window that was counted with the reference.
+
+    Args:
+        ruler: how both were measured.
+        known: the reference, laid out for resampling.
+        window: its counts.
+        reference: likewise.
+        settings: minimum rows, rates of false alarms, what alarms and what warns, resamples.
+        no_drift: what no drift looks like at this size, where it has been learnt already.
+        seed: of the resampling.
+
+    Returns:
+        Figures for every column. Below the minimum they have no cut-offs.
+    """
+    enough = [at for at, held in enumerate(window.held) if held >= settings.min_rows]
+    embedded = ruler.kernel is not None and window.kernel_rows >= settings.min_rows
+    judged = window.rows >= settings.min_rows and bool(enough)
+    if judged and no_drift is None:
+        part = known if embedded else Reference(**vars(known) | {"features": known.features[:, :0]})
+        no_drift = calibrate(part, window, enough, resamples=settings.resamples, seed=seed)
+    found = _Judge(ruler, window, reference, settings, no_drift if judged else None).columns()
+    return Drift(
+        judged=judged,
+        rows=window.rows,
+        reference_rows=reference.rows,
+        reference_patients=int(known.groups.max()) + 1,
+        min_rows=settings.min_rows,
+        false_alarm_rate=settings.false_alarm_rate,
+        warning_rate=settings.warning_rate,
+        columns=tuple(found),
+    )
+
+
+class _Judge:
+    """Holds each column's effect sizes against the limits of its level."""
+
+    def __init__(
+        self, ruler: Ruler, window: Summary, reference: Summary, settings: Monitor, no_drift: NoDrift | None
+    ) -> None:
+        self._ruler, self._window, self._reference, self._settings = ruler, window, reference, settings
+        self._known = {(s.column, s.measure): s for s in no_drift.statistics} if no_drift is not None else {}
+        self._has = window.kernel_rows > 0 and ruler.kernel is not None
+        means = (window.kernel_mean, reference.kernel_mean) if self._has else None
+        values = measure(ruler.columns, window.counts, reference.counts, means).tolist()
+        self._values = dict(zip(names(ruler.columns, self._has), values, strict=True))
+        judged = {column for column, _ in self._known}
+        alarms = {name for name in judged if self._level(name) == "alarm"}
+        either = {name for name in judged if self._level(name) != "silent"}
+        self._limits: dict[str, float] = {}
+        if no_drift is not None:
+            warning = no_drift.limit(settings.warning_rate, either or judged)
+            alarm = no_drift.limit(settings.false_alarm_rate, alarms)
+            self._limits = {"alarm": alarm, "warn": warning, "silent": warning}
+
+    def columns(self) -> list[ColumnDrift]:
+        found = [self._column(at, column) for at, column in enumerate(self._ruler.columns)]
+        if self._ruler.kernel is not None:
+            found.append(self._embedding())
+        return found
+
+    def _level(self, name: str) -> Level:
+        group = group_of(name)
+        return "alarm" if group in self._settings.alarm else "warn" if group in self._settings.warn else "silent"
+
+    def _judged(self, name: str) -> dict[str, Any]:
+        """Return a column's level, group, cut-offs, score and crossings."""
+        level = self._level(name)
+        known = {kind: item for (column, kind), item in self._known.items() if column == name}
+        scores = [item.score(self._values[name, kind]) for kind, item in known.items()]
+        limit = self._limits.get(level, float("inf"))
+        score = max(scores) / limit if scores else None
+        warned = bool(scores) and max(scores) > self._limits["warn"]
+        crossed = score is not None and score > 1
+        cutoffs = {kind: item.cutoff(limit) for kind, item in known.items()}
+        kept = {"column": name, "group": group_of(name), "level": level, "cutoffs": cutoffs}
+        return kept | {"score": score, "crossed": crossed, "warned": warned or crossed}
+
+    def _column(self, at: int, column: Column) -> ColumnDrift:
+        window, reference = self._window, self._reference
+        total = int(window.counts[at].sum())
+        judged = self._judged(column.name)
+        measures = {kind: self._values.get((column.name, kind)) if total else None for kind in _MEASURES}
+        return ColumnDrift(
+            **judged,
+            **measures,
+            values=total,
+            missing=float(window.absent[at] / window.rows) if window.rows and window.known[at] else 0.0,
+            reference=_typical(column, reference, at),
+            window=_typical(column, window, at),
+            note="" if judged["score"] is not None else self._why(column, total, bool(window.known[at])),
         )
-    known = {columns[at].name for at in judged} if cutoffs is not None else set()
-    found = _figures(columns, current, codes, log, reference, cutoffs, known)
-    verdict: Verdict = "too few" if cutoffs is None else "drift" if any(item.alarm for item in found) else "quiet"
-    return Drift(verdict, len(log), len(reference), settings.min_rows, settings.false_alarm_rate, tuple(found))
 
-
-def _codes(columns: Sequence[Column], frame: pd.DataFrame) -> np.ndarray:
-    if frame.empty:
-        return np.empty((0, len(columns)), dtype=np.int16)
-    return np.column_stack([column.codes(frame[column.name]) for column in columns])
-
-
-def _figures(
-    columns: Sequence[Column],
-    current: np.ndarray,
-    codes: np.ndarray,
-    log: pd.DataFrame,
-    reference: pd.DataFrame,
-    cutoffs: Cutoffs | None,
-    judged: set[str],
-) -> list[ColumnDrift]:
-    ours, theirs = counts(columns, current), counts(columns, codes)
-    values = dict(zip(names(columns), measure(columns, ours, theirs).tolist(), strict=True))
-    known = {(s.column, s.measure): s for s in cutoffs.statistics} if cutoffs is not None else {}
-    found = []
-    for at, column in enumerate(columns):
-        total = int((current[:, at] >= 0).sum())
-        absent = current[:, at] == (-1 if column.skips_missing else column.size - 1)
-        limits: dict[str, float] = {}
-        scores = []
-        for kind in ("psi", "wasserstein"):
-            statistic = known.get((column.name, kind))
-            if statistic is not None and cutoffs is not None and column.name in judged:
-                limits[kind] = statistic.cutoff(cutoffs.limit)
-                scores.append(statistic.score(values[column.name, kind]) / cutoffs.limit)
-        score = max(scores) if scores else None
-        found.append(
-            ColumnDrift(
-                column=column.name,
-                values=total,
-                missing=float(absent.mean()) if len(absent) else 0.0,
-                psi=values[column.name, "psi"] if total else None,
-                jensen_shannon=float(effects.jensen_shannon(ours[at], theirs[at])) if total else None,
-                wasserstein=values.get((column.name, "wasserstein")) if total else None,
-                psi_cutoff=limits.get("psi"),
-                wasserstein_cutoff=limits.get("wasserstein"),
-                score=score,
-                alarm=score is not None and score > 1,
-                reference=_typical(column, reference[column.name]),
-                window=_typical(column, log[column.name]),
-                note="" if score is not None else _why(column, total, len(log)),
-            )
+    def _embedding(self) -> ColumnDrift:
+        judged = self._judged(EMBEDDED)
+        rows = self._window.kernel_rows
+        value = self._values.get((EMBEDDED, "discrepancy"))
+        return ColumnDrift(
+            **judged,
+            psi=None,
+            jensen_shannon=None,
+            wasserstein=None,
+            discrepancy=value,
+            values=rows,
+            missing=1 - rows / self._window.rows if self._window.rows else 0.0,
+            reference="—",
+            window="—",
+            note="" if judged["score"] is not None else f"too few values for a verdict: {rows:,}",
         )
-    return found
+
+    def _why(self, column: Column, values: int, known: bool) -> str:
+        if not known:
+            return "not in the log"
+        if column.name in GIVEN and values == 0 and self._window.rows:
+            return "not sent along with any image"
+        return f"too few values for a verdict: {values:,}"
 
 
-def _why(column: Column, values: int, rows: int) -> str:
-    if column.name in GIVEN and values == 0 and rows:
-        return "not sent along with any image"
-    return f"too few values for a verdict: {values:,}"
-
-
-def _typical(column: Column, values: pd.Series) -> str:
+def _typical(column: Column, sample: Summary, at: int) -> str:
+    """Return a sample's mean, or its commonest word."""
+    held = sample.counts[at]
     if column.numeric:
-        mean = pd.to_numeric(values, errors="coerce").mean()
-        return "—" if pd.isna(mean) else f"{mean:.4g}"
-    common = values.dropna().astype(str).mode()
-    return str(common.iloc[0]) if len(common) else "—"
+        values = held[:-1].sum()
+        return f"{sample.sums[at] / values:.4g}" if values else "—"
+    words: Sequence[str] = (*column.words, "other")
+    return words[int(held[:-1].argmax())] if held[:-1].sum() else "—"
+
+
+def share_of(column: Column, sample: Summary, at: int, word: str) -> float | None:
+    """Return the share of a word among a sample's values; None where there are none, or the word is unknown."""
+    total = float(sample.counts[at].sum())
+    return float(sample.counts[at][column.words.index(word)] / total) if total and word in column.words else None

@@ -24,7 +24,7 @@ def test_jensen_shannon_equals_scipys() -> None:
 
 def test_wasserstein_comes_near_scipys_on_forty_bins() -> None:
     from thorax.monitoring.bins import watch
-    from thorax.monitoring.cutoffs import counts
+    from thorax.monitoring.summary import counts
 
     rng = np.random.default_rng(0)
     import pandas as pd
