@@ -116,13 +116,21 @@ class Calibration:
         """The score above which an image is out of distribution, whether images are given or not."""
         return 1.0
 
-    def refer(self, probabilities: np.ndarray, ood_scores: np.ndarray) -> np.ndarray:
-        """Return bool (N,): whether each image should be handed to a reader, by the rule in the settings."""
+    def refer(
+        self, probabilities: np.ndarray, ood_scores: np.ndarray, groups: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Return bool (N,): whether each image should be handed to a reader, by the rule in the settings.
+
+        Args:
+            probabilities: (N, F).
+            ood_scores: (N,).
+            groups: the group (view) of each image, as for `conformal`.
+        """
         handed = np.zeros(len(probabilities), dtype=bool)
         if "ood" in self.refer_rule.when:
             handed |= np.asarray(ood_scores) > self.ood_cutoff
         if "conformal" in self.refer_rule.when:
-            handed |= (self.conformal(probabilities) == UNCERTAIN).any(axis=1)
+            handed |= (self.conformal(probabilities, groups) == UNCERTAIN).any(axis=1)
         if "entropy" in self.refer_rule.when:
             handed |= (self.uncertainty(probabilities) > self.refer_rule.entropy).any(axis=1)
         return handed

@@ -77,6 +77,15 @@ def panels(count: int, most: int = 5, tall: float = 1.0) -> "tuple[Figure, Itera
     return figure, iter(flat[:count])
 
 
+def legend_above(figure: "Figure") -> None:
+    """Write one legend over all panels, taken from the first that was drawn: inside a panel it would hide curves."""
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), fontsize=8)
+            return
+
+
 def as_svg(figure: "Figure") -> str:
     """Return a figure as the address of an image that holds it whole."""
     stream = io.BytesIO()

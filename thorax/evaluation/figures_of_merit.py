@@ -106,6 +106,17 @@ def confusion(scores: Scores) -> list[dict[str, int]]:
     ]
 
 
+def patients_behind(scores: Scores) -> dict[str, np.ndarray]:
+    """Return, for each metric that is a share, of how many patients it is one, a finding: int (F,)."""
+    _, place = np.unique(scores.patients, return_inverse=True)
+    known, present, called = ~np.isnan(scores.truth), scores.truth == 1, scores.decisions
+    of = {"sensitivity": present, "specificity": known & ~present, "precision": called, "npv": ~called}
+    return {
+        name: np.array([np.count_nonzero(np.bincount(place[rows])) for rows in (mask & known).T])
+        for name, mask in of.items()
+    }
+
+
 def _columns(scores: Scores, known: np.ndarray, bins: int) -> np.ndarray:
     """Return (N, F, 8 + 2·bins): each case's share in every sum; zero where its truth is unknown."""
     n, findings = known.shape

@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 
 from thorax.evaluation.resampling import Figure, interval, patient_weights
+from thorax.explain.faithfulness import random_map
 from thorax.explain.localization import Agreement, agreement
 
 _FIGURES = ("pointing_game", "iou", "iobb", "mass", "chance")
+#: What a random map of the same grid gives on the same boxes; its pointing game is `chance`.
+_RANDOM = ("iou", "iobb", "mass")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Located:
     finding: int
     boxes: tuple[tuple[float, float, float, float], ...]
     agreement: Agreement
+    by_chance: Agreement
 
 
 def locate(maps: np.ndarray, image_ids: np.ndarray, boxes: pd.DataFrame, findings: list[str]) -> list[Located]:
@@ -34,11 +38,13 @@ def locate(maps: np.ndarray, image_ids: np.ndarray, boxes: pd.DataFrame, finding
     row_of = {str(name): row for row, name in enumerate(image_ids)}
     column_of = {name: column for column, name in enumerate(findings)}
     kept = boxes[boxes["image_id"].isin(row_of) & boxes["finding"].isin(column_of)]
-    found = []
+    found: list[Located] = []
     for (image_id, finding), group in kept.groupby(["image_id", "finding"], sort=True):
         row, column = row_of[str(image_id)], column_of[str(finding)]
         regions = tuple(tuple(map(float, box)) for box in group[["x", "y", "w", "h"]].to_numpy())
-        found.append(Located(row, column, regions, agreement(maps[row, column], regions)))  # type: ignore[arg-type]
+        noise = random_map(maps.shape[-1], len(found))
+        pair = agreement(maps[row, column], regions), agreement(noise, regions)
+        found.append(Located(row, column, regions, *pair))  # type: ignore[arg-type]
     return found
 
 
@@ -50,19 +56,24 @@ def localization_figures(
     seed: int,
     confidence: float,
 ) -> dict[str, Any]:
-    """Return, a finding and as their mean, the mean agreement with its interval by patient, and the count of images."""
+    """Return, a finding and as their mean, the mean agreement with its interval by patient, and the count of images.
+
+    `iou_random`, `iobb_random` and `mass_random` are those of random maps on the same boxes.
+    """
     if not found:
         return {}
     rows = np.array([one.row for one in found])
     columns = np.array([one.finding for one in found])
     weights = patient_weights(patients, replicates, seed)[:, rows].astype(np.float64)
     result: dict[str, Any] = {}
-    means: dict[str, list[np.ndarray]] = {name: [] for name in _FIGURES}
+    columns_of = {name: np.array([one.agreement[name] for one in found]) for name in _FIGURES}  # type: ignore[literal-required]
+    columns_of |= {f"{name}_random": np.array([one.by_chance[name] for one in found]) for name in _RANDOM}  # type: ignore[literal-required]
+    means: dict[str, list[np.ndarray]] = {name: [] for name in columns_of}
     for column in np.unique(columns):
         here = columns == column
         entry: dict[str, Any] = {"images": int(here.sum())}
-        for name in _FIGURES:
-            values = np.array([one.agreement[name] for one in found])[here]  # type: ignore[literal-required]
+        for name, all_values in columns_of.items():
+            values = all_values[here]
             drawn = _weighted(values, weights[:, here])
             entry[name] = interval(float(values.mean()), drawn, confidence)
             means[name].append(np.append(values.mean(), drawn))

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thorax.evaluation.calibration_error import equal_mass_bins
-from thorax.evaluation.canvas import BLUE, GREEN, INK, LINE, ORANGE, QUIET, VERMILION, panels, thin, words
+from thorax.evaluation.canvas import BLUE, GREEN, INK, LINE, ORANGE, QUIET, VERMILION, legend_above, panels, thin, words
 from thorax.evaluation.figures_of_merit import Scores
 from thorax.evaluation.ranking import precision_recall_points, roc_points
+from thorax.evaluation.resampling import wilson
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,8 +83,7 @@ def reliability(scores: Scores, facts: dict[str, Any], bins: int = 10) -> "Figur
         note = f"ECE {metrics['ece_raw']['value']:.3f} → {metrics['ece']['value']:.3f}"
         ax.text(0.98, 0.05, note, ha="right", bbox=_CLEAR, transform=ax.transAxes)
         ax.set(xlim=(0, top), ylim=(0, top), title=words(finding), xlabel="predicted", ylabel="observed")
-        if column == 0:
-            ax.legend(loc="upper left")
+    legend_above(figure)
     return figure
 
 
@@ -109,8 +109,7 @@ def threshold_price(scores: Scores, facts: dict[str, Any]) -> "Figure":
         ax.axvline(scores.thresholds[column], color=GREEN, linewidth=1.2, label="operating point")
         right = float(np.clip(max(np.quantile(p, 0.995), scores.thresholds[column] * 1.5), 0.05, 1.0))
         ax.set(xlim=(0, right), ylim=(0, 103), title=words(finding), xlabel="threshold", ylabel="images, of 100")
-        if column == 0:
-            ax.legend(loc="upper right")
+    legend_above(figure)
     return figure
 
 
@@ -133,13 +132,6 @@ def confusion_matrices(facts: dict[str, Any]) -> "Figure":
         ax.tick_params(length=0)
         ax.set_title(words(finding))
     return figure
-
-
-def wilson(share: np.ndarray, counts: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """Return Wilson's interval of a share (Wilson 1927, JASA)."""
-    centre = (share + z**2 / (2 * counts)) / (1 + z**2 / counts)
-    half = z * np.sqrt(share * (1 - share) / counts + z**2 / (4 * counts**2)) / (1 + z**2 / counts)
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def _known(scores: Scores, column: int, raw: bool = False) -> tuple[np.ndarray, np.ndarray]:

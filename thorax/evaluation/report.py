@@ -11,6 +11,7 @@ from thorax.evaluation.canvas import as_png, png_address, style, words
 from thorax.files import write_text
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
     from thorax.evaluation.run import Evaluated
@@ -74,7 +75,13 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "figure": figure_text, "share": share_text, "count": count_text}
+    environment.filters |= {
+        "words": words,
+        "figure": figure_text,
+        "cell": figure_cell,
+        "share": share_text,
+        "count": count_text,
+    }
     return environment.get_template(template).render(**values)
 
 
@@ -83,8 +90,31 @@ def figure_text(figure: dict[str, Any] | None, digits: int = 2) -> str:
     if not figure or figure.get("value") is None:
         return "–"
     if figure.get("low") is None:
-        return f"{figure['value']:.{digits}f}"
-    return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f}–{figure['high']:.{digits}f})"
+        return _number(figure["value"], digits)
+    return f"{_number(figure['value'], digits)} ({_between(figure, digits)})"
+
+
+def figure_cell(figure: dict[str, Any] | None, digits: int = 2) -> "Markup":
+    """Return a figure for a table: its interval stands small beneath it, so that wide tables fit a page."""
+    from markupsafe import Markup, escape
+
+    if not figure or figure.get("value") is None:
+        return Markup("–")
+    value = _number(figure["value"], digits)
+    if figure.get("low") is None:
+        return escape(value)
+    return Markup('{}<span class="ci">{}</span>').format(value, _between(figure, digits))
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _between(figure: dict[str, Any], digits: int) -> str:
+    """Return both ends; with a word between them where a dash would stand beside a minus."""
+    joint = " to " if figure["low"] < 0 else "–"
+    return f"{_number(figure['low'], digits)}{joint}{_number(figure['high'], digits)}"
 
 
 def share_text(value: float | None, digits: int = 0) -> str:

@@ -1,5 +1,6 @@
 """The bootstrap by patient: how often each image counts in each replicate, and the intervals that follow."""
 
+from statistics import NormalDist
 from typing import TypedDict
 
 import numpy as np
@@ -28,7 +29,17 @@ def patient_weights(patients: np.ndarray, replicates: int, seed: int) -> np.ndar
     return weights
 
 
-def interval(value: float, replicates: np.ndarray, confidence: float, recentre: bool = False) -> Figure:
+def wilson(share: np.ndarray, counts: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's interval of a share (Wilson 1927, JASA)."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    centre = (share + z**2 / (2 * counts)) / (1 + z**2 / counts)
+    half = z * np.sqrt(share * (1 - share) / counts + z**2 / (4 * counts**2)) / (1 + z**2 / counts)
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+def interval(
+    value: float, replicates: np.ndarray, confidence: float, recentre: bool = False, cases: int | None = None
+) -> Figure:
     """Return a value with its percentile interval.
 
     Args:
@@ -37,9 +48,14 @@ def interval(value: float, replicates: np.ndarray, confidence: float, recentre: 
         confidence: in (0, 1).
         recentre: shift the interval by the replicates' bias. A calibration error is an absolute value, which the
             bootstrap's own noise inflates: its plain percentile interval often lies wholly above the value.
+        cases: of a share, the patients that it is over. Where all of them agree every replicate is 0, or 1, and says
+            nothing: 14 of 14 is no certainty. Wilson's interval takes its place.
     """
     if not np.isfinite(value):
         return Figure(value=None, low=None, high=None)
+    if cases and value in (0.0, 1.0):
+        bounds = wilson(np.array(value), np.array(cases), confidence)
+        return Figure(value=float(value), low=min(float(bounds[0]), value), high=max(float(bounds[1]), value))
     found = replicates[np.isfinite(replicates)]
     if len(found) < 2:
         return Figure(value=float(value), low=None, high=None)

@@ -13,6 +13,7 @@ from thorax.calibration.outputs import Outputs, read_outputs
 from thorax.errors import InputError
 from thorax.evaluation import paired
 from thorax.evaluation.cooccurrence import cooccurrence
+from thorax.evaluation.faithfulness import measure_faithfulness
 from thorax.evaluation.figures_of_merit import Scores
 from thorax.evaluation.localization import Located, localization_figures, locate
 from thorax.evaluation.resampling import patient_weights
@@ -88,6 +89,7 @@ def evaluate(
     evaluated = measure(outputs, calibration, rows, store.boxes, settings, images, head)
     facts = evaluated.facts
     facts |= {
+        "faithfulness": _faithfulness(Path(train_dir) / "model.onnx", images, evaluated.scores, settings),
         "title": title,
         "synthetic": bool(synthetic),
         "network": {key: value for key, value in network.items() if not isinstance(value, (dict, list))},
@@ -108,6 +110,20 @@ def _answers(evaluated: Evaluated) -> paired.Answers:
         scores.probabilities.astype(np.float32),
         scores.truth.astype(np.float32),
         scores.thresholds,
+    )
+
+
+def _faithfulness(model: Path, images: np.ndarray, scores: Scores, settings: Settings) -> dict[str, Any] | None:
+    if not settings.faithfulness or not model.is_file():
+        return None
+    return measure_faithfulness(
+        model,
+        images,
+        scores,
+        cases=settings.faithfulness,
+        replicates=settings.bootstrap,
+        confidence=settings.confidence,
+        seed=settings.seed,
     )
 
 
@@ -172,7 +188,9 @@ def measure(
     options: dict[str, Any] = {"confidence": settings.confidence, "bins": settings.ece_bins}
     located = [] if outputs.maps is None else locate(outputs.maps, outputs.image_id, boxes, findings)
     ood_scores = calibration.ood_score(outputs.features, images)
-    answers, groups = calibration.conformal(probabilities), groups_of(rows)
+    groups = groups_of(rows)
+    views = groups.get("view")
+    answers = calibration.conformal(probabilities, None if views is None else views.tolist())
     facts: dict[str, Any] = {
         "version": _VERSION,
         "findings": findings,
@@ -193,11 +211,27 @@ def measure(
             **options,
         ),
         "conformal": conformal_figures(
-            answers, outputs.truth, weights, findings, settings.confidence, calibration.alpha
+            answers,
+            outputs.truth,
+            weights,
+            outputs.patient_id,
+            findings,
+            settings.confidence,
+            calibration.alpha,
         )
-        | {"groups": conformal_by_group(answers, outputs.truth, groups, settings.min_group)},
+        | {
+            "groups": conformal_by_group(
+                answers,
+                outputs.truth,
+                weights,
+                outputs.patient_id,
+                groups,
+                settings.confidence,
+                settings.min_group,
+            )
+        },
         "dropout": None if head is None else dropout_figures(calibration, outputs.features, outputs.truth, head),
-        "uncertainty": uncertainty_figures(calibration, probabilities, outputs.truth, ood_scores),
+        "uncertainty": uncertainty_figures(calibration, probabilities, outputs.truth, ood_scores, views),
         "ood": ood_figures(calibration, ood_scores),
         "localization": localization_figures(
             located, outputs.patient_id, findings, settings.bootstrap, settings.seed, settings.confidence

@@ -1,17 +1,20 @@
 """How a model fares by sex, age and view: figures a group, the gap between groups, and a gate on it."""
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from thorax.evaluation.figures_of_merit import Scores, figures
-from thorax.evaluation.resampling import interval
+from thorax.evaluation.figures_of_merit import Scores, figures, patients_behind
+from thorax.evaluation.resampling import Figure, interval
 
 #: Upper bounds (years, exclusive) and names of the age bands.
 AGE_BANDS = ((18, "under 18"), (40, "18 to 39"), (60, "40 to 59"), (75, "60 to 74"), (float("inf"), "75 and over"))
 _METRICS = ("auroc", "sensitivity", "specificity", "precision", "ece")
 _GAPS = ("auroc", "sensitivity", "specificity")
+#: A metric's sample and replicates (B + 1, F) in a group, by its name; NaN where a finding cannot be told.
+_Drawn = dict[str, np.ndarray]
 #: A finding's figure in a group needs this many images of either class.
 _MIN_CLASS = 5
 
@@ -29,6 +32,20 @@ def groups_of(rows: pd.DataFrame) -> dict[str, np.ndarray]:
             bands[ages < bound] = band
         groups["age"] = bands.astype(str)
     return groups
+
+
+def too_small(here: np.ndarray, patients: np.ndarray, least: int) -> dict[str, Any] | None:
+    """Return what is said of a group of fewer than `least` patients in place of figures; None for a larger one.
+
+    Many images of two patients are still two patients.
+
+    Args:
+        here: bool (N,), the images of the group.
+        patients: (N,).
+        least: patients.
+    """
+    count = len(np.unique(patients[here]))
+    return {"images": int(here.sum()), "patients": count, "too_small": True} if count < least else None
 
 
 def subgroups(
@@ -49,7 +66,7 @@ def subgroups(
         weights: (B, N) of the bootstrap by patient; gaps are differences within a replicate, so paired.
         groups: attribute → group (N,) of each image.
         findings: F names.
-        min_group: a group of fewer images is said to be too small, and has no figure.
+        min_group: a group of fewer patients is said to be too small, and has no figure.
         confidence: of the intervals.
         bins: of the calibration error.
         max_gap: largest gap in mean AUROC; the gate fails when even the interval's lower end is above it.
@@ -57,65 +74,81 @@ def subgroups(
     result: dict[str, Any] = {}
     for attribute, names in groups.items():
         found: dict[str, Any] = {}
-        drawn: dict[str, dict[str, np.ndarray]] = {}
-        for name in _in_order(attribute, np.unique(names)):
+        drawn: dict[str, _Drawn] = {}
+        for name in in_order(attribute, names):
             here = names == name
-            if here.sum() < min_group:
-                found[name] = {"images": int(here.sum()), "too_small": True}
+            if (small := too_small(here, scores.patients, min_group)) is not None:
+                found[name] = small
                 continue
             found[name], drawn[name] = _group(scores.take(here), weights[:, here], findings, confidence, bins)
-        result[attribute] = {"groups": found, "gaps": _gaps(found, drawn, confidence, max_gap)}
+        result[attribute] = {"groups": found, "gaps": _gaps(drawn, confidence, max_gap)}
     return result
 
 
 def _group(
     scores: Scores, weights: np.ndarray, findings: list[str], confidence: float, bins: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return a group's figures, and the replicates of their means over the findings that can be told."""
+) -> tuple[dict[str, Any], _Drawn]:
+    """Return a group's figures, and the sample and replicates (B + 1, F) that gaps are made of."""
     positives = np.nansum(scores.truth, axis=0)
     negatives = (~np.isnan(scores.truth)).sum(axis=0) - positives
     told = np.flatnonzero((positives >= _MIN_CLASS) & (negatives >= _MIN_CLASS))
     sample = figures(scores, np.ones((1, len(scores.truth)), dtype=np.uint8), bins, micro=False)
     replicates = figures(scores, weights, bins, micro=False)
+    behind = patients_behind(scores)
     by_finding = {
         findings[column]: {
-            name: interval(sample[name][0, column], replicates[name][:, column], confidence, name == "ece")
+            name: interval(
+                sample[name][0, column],
+                replicates[name][:, column],
+                confidence,
+                name == "ece",
+                int(behind[name][column]) if name in behind else None,
+            )
             for name in _METRICS
         }
         | {"positives": int(positives[column])}
         for column in told
     }
-    means, drawn = {}, {}
+    means: dict[str, Figure] = {}
+    drawn: _Drawn = {}
+    untold = np.delete(np.arange(len(findings)), told)
     for name in _METRICS:
+        drawn[name] = np.concatenate([sample[name], replicates[name]])
+        drawn[name][:, untold] = np.nan
         if len(told):
-            drawn[name] = _finite_mean(replicates[name][:, told])
-            means[name] = interval(
-                float(_finite_mean(sample[name][:, told])[0]), drawn[name], confidence, name == "ece"
-            )
-    return {"images": len(scores.truth), "mean": means, "findings": by_finding}, drawn
+            mean = _finite_mean(drawn[name])
+            means[name] = interval(float(mean[0]), mean[1:], confidence, name == "ece")
+    size = {"images": len(scores.truth), "patients": len(np.unique(scores.patients))}
+    return {**size, "mean": means, "findings": by_finding}, drawn
 
 
-def _gaps(
-    found: dict[str, Any], drawn: dict[str, dict[str, np.ndarray]], confidence: float, max_gap: float
-) -> dict[str, Any]:
-    """Return, a metric, the gap between the best and the worst group with its interval."""
+def _gaps(drawn: dict[str, _Drawn], confidence: float, max_gap: float) -> dict[str, Any]:
+    """Return, a metric, the widest gap between two groups with its interval.
+
+    Two groups are compared in the mean over the findings that can be told in both: a group with few images may have
+    the easy findings alone.
+    """
+    names = [name for name in drawn if name != "unknown"]
     gaps: dict[str, Any] = {}
     for metric in _GAPS:
-        values = {name: found[name]["mean"][metric]["value"] for name, draws in drawn.items() if metric in draws}
-        values = {name: value for name, value in values.items() if value is not None and name != "unknown"}
-        if len(values) < 2:
+        widest: tuple[float, str, str, np.ndarray] | None = None
+        for best, worst in permutations(names, 2):
+            apart = _finite_mean(drawn[best][metric] - drawn[worst][metric])
+            if np.isfinite(apart[0]) and (widest is None or apart[0] > widest[0]):
+                widest = (float(apart[0]), best, worst, apart[1:])
+        if widest is None:
             continue
-        best, worst = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
-        gap = interval(values[best] - values[worst], drawn[best][metric] - drawn[worst][metric], confidence)
-        gaps[metric] = {"best": best, "worst": worst, **gap}
+        gap = interval(widest[0], widest[3], confidence)
+        gaps[metric] = {"best": widest[1], "worst": widest[2], **gap}
         if metric == "auroc":
             low = gap["low"]
             gaps[metric] |= {"limit": max_gap, "passed": low is None or low <= max_gap}
     return gaps
 
 
-def _in_order(attribute: str, names: np.ndarray) -> list[str]:
-    """Ages from young to old; everything else by name; unknown last."""
+def in_order(attribute: str, groups: np.ndarray) -> list[str]:
+    """Return the names among `groups`: ages from young to old, everything else by name; unknown last."""
+    names = set(groups.tolist())
     bands = [band for _, band in AGE_BANDS]
     key = bands.index if attribute == "age" else str
     return sorted((str(n) for n in names if n != "unknown"), key=key) + ["unknown"] * ("unknown" in names)  # type: ignore[arg-type]

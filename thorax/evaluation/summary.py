@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from thorax.evaluation.calibration_error import adaptive_error, brier_parts, equal_width_error
-from thorax.evaluation.figures_of_merit import METRICS, RECENTRED, Scores, confusion, figures
-from thorax.evaluation.resampling import interval
+from thorax.evaluation.figures_of_merit import METRICS, RECENTRED, Scores, confusion, figures, patients_behind
+from thorax.evaluation.ranking import auroc_and_auprc
+from thorax.evaluation.resampling import Figure, interval
 
 #: Called present with more than this probability, and wrong: the over-confidence that the reports complain of.
 OVERCONFIDENT = 0.9
+#: Figures of the classification report that are averaged by support too.
+WEIGHTED = ("precision", "sensitivity", "f1")
 
 
 def summarise(
@@ -20,7 +23,7 @@ def summarise(
     confidence: float,
     bins: int,
 ) -> dict[str, Any]:
-    """Return `metrics`: every figure a finding, their mean ("mean", macro) and all cases together ("micro").
+    """Return `metrics`: every figure a finding, their means ("mean", macro; "weighted", by support), and "micro".
 
     Args:
         scores: N images, F findings.
@@ -31,11 +34,17 @@ def summarise(
     """
     ones = np.ones((1, len(scores.truth)), dtype=np.uint8)
     sample, replicates = figures(scores, ones, bins), figures(scores, weights, bins)
-    counts = confusion(scores)
+    counts, behind = confusion(scores), patients_behind(scores)
     metrics: dict[str, Any] = {}
     for column, finding in enumerate(findings):
         metrics[finding] = {
-            name: interval(sample[name][0, column], replicates[name][:, column], confidence, name in RECENTRED)
+            name: interval(
+                sample[name][0, column],
+                replicates[name][:, column],
+                confidence,
+                name in RECENTRED,
+                int(behind[name][column]) if name in behind else None,
+            )
             for name in METRICS
         }
         metrics[finding]["confusion"] = counts[column]
@@ -51,12 +60,25 @@ def summarise(
     }
     for name in ("overconfident", "overconfident_raw", "positives"):
         metrics["mean"][name] = float(np.mean([metrics[finding][name] for finding in findings]))
+    metrics["weighted"] = {name: _weighted(sample[name][0], metrics, findings) for name in WEIGHTED}
     metrics["micro"] = {
         name: interval(sample[f"{name}_micro"][0, 0], replicates[f"{name}_micro"][:, 0], confidence)
         for name in METRICS
         if f"{name}_micro" in sample
     }
+    known = ~np.isnan(scores.truth)
+    pooled = auroc_and_auprc(scores.probabilities[known], scores.truth[known], np.ones((1, int(known.sum()))))
+    for name, found in zip(("auroc", "auprc"), pooled, strict=True):  # a million cases: the sample's own alone
+        metrics["micro"][name] = Figure(value=_known(float(found[0])), low=None, high=None)
     return metrics
+
+
+def _weighted(values: np.ndarray, metrics: dict[str, Any], findings: Sequence[str]) -> Figure:
+    """Mean over findings by their positives, scikit-learn's `weighted`; where there is no positive, none counts."""
+    support = np.array([metrics[finding]["positives"] for finding in findings], dtype=np.float64)
+    told = np.isfinite(values) & (support > 0)
+    value = float(values[told] @ support[told] / support[told].sum()) if told.any() else None
+    return Figure(value=value, low=None, high=None)
 
 
 def _details(scores: Scores, column: int, bins: int) -> dict[str, Any]:

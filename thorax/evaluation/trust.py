@@ -9,12 +9,14 @@ from thorax.calibration import Calibration
 from thorax.calibration.conformal import ABSENT, PRESENT, UNCERTAIN
 from thorax.calibration.uncertainty import aurc, dropout_logits, mutual_information, risk_coverage
 from thorax.evaluation.resampling import interval
+from thorax.evaluation.subgroups import in_order, too_small
 
 
 def conformal_figures(
     answers: np.ndarray,
     truth: np.ndarray,
     weights: np.ndarray,
+    patients: np.ndarray,
     findings: Sequence[str],
     confidence: float,
     alpha: float,
@@ -25,6 +27,7 @@ def conformal_figures(
         answers: (N, F) of "present", "absent", "uncertain".
         truth: (N, F): 1, 0, NaN unknown.
         weights: (B, N) of the bootstrap.
+        patients: (N,).
         findings: F names.
         confidence: of the intervals.
         alpha: the promised error rate.
@@ -50,30 +53,55 @@ def conformal_figures(
                 "false": sums[:, 4] / sums[:, 2],
                 "uncertain": sums[:, 5] / sums[:, 0],
             }
+        of = {"missed": present, "false": absent}
         result["findings"][finding] = {
-            name: interval(float(values[0]), values[1:], confidence) for name, values in rates.items()
+            name: interval(
+                float(values[0]), values[1:], confidence, cases=len(np.unique(patients[of.get(name, known)]))
+            )
+            for name, values in rates.items()
         } | {"positives": int(present.sum())}
     return result
 
 
 def conformal_by_group(
-    answers: np.ndarray, truth: np.ndarray, groups: dict[str, np.ndarray], min_group: int
+    answers: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    patients: np.ndarray,
+    groups: dict[str, np.ndarray],
+    confidence: float,
+    min_group: int,
 ) -> dict[str, Any]:
-    """Return the same error rates by subgroup, all findings thrown together; a group too small has no figure."""
+    """Return the same error rates by subgroup with their intervals, all findings thrown together.
+
+    Args:
+        answers: (N, F) of "present", "absent", "uncertain".
+        truth: (N, F): 1, 0, NaN unknown.
+        weights: (B, N) of the bootstrap.
+        patients: (N,).
+        groups: attribute → group (N,) of each image.
+        confidence: of the intervals.
+        min_group: a group of fewer patients has no figure.
+    """
     result: dict[str, Any] = {}
-    missed, false = (truth == 1) & (answers == ABSENT), (truth == 0) & (answers == PRESENT)
+    present, absent = truth == 1, truth == 0
+    counts = np.stack([present & (answers == ABSENT), present, absent & (answers == PRESENT), absent]).sum(axis=2)
+    draws = np.concatenate([np.ones((1, len(truth)), dtype=np.float32), weights.astype(np.float32)])
     for attribute, names in groups.items():
         result[attribute] = {}
-        for name in sorted(set(names.tolist())):
+        for name in in_order(attribute, names):
             here = names == name
-            if here.sum() < min_group:
-                result[attribute][name] = {"images": int(here.sum()), "too_small": True}
+            if (small := too_small(here, patients, min_group)) is not None:
+                result[attribute][name] = small
                 continue
-            present, absent = int((truth[here] == 1).sum()), int((truth[here] == 0).sum())
+            sums = draws[:, here] @ counts[:, here].T.astype(np.float32)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                missed, false = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
             result[attribute][name] = {
                 "images": int(here.sum()),
-                "missed": float(missed[here].sum() / present) if present else None,
-                "false": float(false[here].sum() / absent) if absent else None,
+                "patients": len(np.unique(patients[here])),
+                "missed": interval(float(missed[0]), missed[1:], confidence),
+                "false": interval(float(false[0]), false[1:], confidence),
             }
     return result
 
@@ -113,7 +141,11 @@ def dropout_figures(
 
 
 def uncertainty_figures(
-    calibration: Calibration, probabilities: np.ndarray, truth: np.ndarray, ood_scores: np.ndarray
+    calibration: Calibration,
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    ood_scores: np.ndarray,
+    views: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the risk–coverage figures a finding, and what handing images to a reader would spare.
 
@@ -135,7 +167,7 @@ def uncertainty_figures(
             "risk": float(risk[-1]),
             "risk_at_80": float(risk[max(0, int(0.8 * len(risk)) - 1)]),
         }
-    handed = calibration.refer(probabilities, ood_scores)
+    handed = calibration.refer(probabilities, ood_scores, None if views is None else views.tolist())
     return {
         "findings": findings,
         "refer": {

@@ -32,6 +32,7 @@ class Evaluation(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     ece_bins: Annotated[int, Field(ge=2)] = 15
     min_group: Positive = 20
+    faithfulness: Count = 16
     max_gap: Share = 0.15
     seed: Count = 31
 

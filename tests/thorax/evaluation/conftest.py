@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from graph_factory import write_graph
 from safetensors.numpy import save_file
 
 from thorax.calibration import calibrate
@@ -73,6 +74,7 @@ def make_folders(root: Path, n: int = 240, seed: int = 5, no_finding: bool = Fal
         str(folders.train / "head.safetensors"),
     )
     calibrate(folders.train, Calibration(), folders.calibration)
+    write_graph(folders.train / "model.onnx")
     _write_store(folders.store, arrays["test"], random, no_finding)
     return folders
 

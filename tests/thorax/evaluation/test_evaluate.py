@@ -54,7 +54,8 @@ def test_evaluate_leaves_what_the_next_steps_read(evaluated) -> None:
     assert facts["metrics"]["mean"]["ece"]["value"] < facts["metrics"]["mean"]["ece_raw"]["value"]
     assert facts["localization"]["mean"]["pointing_game"]["value"] > 0.9
     assert facts["localization"]["mean"]["chance"]["value"] == pytest.approx(0.0625, abs=0.01)
-    assert facts["subgroups"]["view"]["groups"]["LATERAL"] == {"images": 2, "too_small": True}
+    assert facts["subgroups"]["view"]["groups"]["LATERAL"] == {"images": 2, "patients": 2, "too_small": True}
+    assert facts["faithfulness"]["cases"] == 16
     assert facts["no_finding_filter"] is None
     assert facts["conformal"]["groups"]["view"]["LATERAL"]["too_small"]
     assert 0 < facts["dropout"]["spread"] < 0.5
@@ -68,6 +69,8 @@ def test_the_page_is_whole_in_one_file_and_small(evaluated) -> None:
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page), "it must fetch nothing"
     assert "Synthetic." in page
     assert "Surest false alarms" in page
+    assert "Did it use what it shows?" in page
+    assert "Mean by support" in page
     for section in ("glance", "operating", "discrimination", "calibration", "trust", "groups", "where", "errors"):
         assert f'id="{section}"' in page
     names = {path.stem for path in (folder / "figures").glob("*.png")}

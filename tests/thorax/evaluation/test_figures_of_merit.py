@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from sklearn import metrics as sk
+from statsmodels.stats.proportion import proportion_confint
 
 from thorax.evaluation.calibration_error import expected_calibration_error
-from thorax.evaluation.figures_of_merit import METRICS, Scores, confusion, figures
+from thorax.evaluation.figures_of_merit import METRICS, Scores, confusion, figures, patients_behind
 from thorax.evaluation.resampling import patient_weights
 from thorax.evaluation.summary import summarise
 
@@ -64,6 +65,34 @@ def test_micro_figures_throw_all_cases_together(scores: Scores) -> None:
     assert found["precision_micro"][0, 0] == pytest.approx(
         sk.precision_score(scores.truth[known], scores.decisions[known])
     )
+
+
+def test_means_by_support_and_pooled_ranks_are_scikit_learns() -> None:
+    random = np.random.default_rng(4)
+    truth = (random.random((300, 3)) < [0.4, 0.2, 0.1]).astype(float)
+    p = np.round(np.clip(random.normal(0.3 + 0.3 * truth, 0.2), 0.01, 0.99), 2)
+    scores = Scores(truth, p, p, np.full(3, 0.4), np.arange(300))
+    found = summarise(scores, patient_weights(scores.patients, 5, 0), ["a", "b", "c"], 0.95, 15)
+    called = scores.decisions
+    for name, theirs in (("precision", sk.precision_score), ("sensitivity", sk.recall_score), ("f1", sk.f1_score)):
+        assert found["weighted"][name]["value"] == pytest.approx(theirs(truth, called, average="weighted"))
+    assert found["micro"]["auroc"]["value"] == pytest.approx(sk.roc_auc_score(truth, p, average="micro"))
+    assert found["micro"]["auprc"]["value"] == pytest.approx(sk.average_precision_score(truth, p, average="micro"))
+
+
+def test_all_found_of_a_few_patients_is_no_certainty() -> None:
+    # Eight images of four patients, all found: the bootstrap sees no spread, Wilson's interval of 4 of 4 does.
+    truth, p = np.repeat([[1.0], [0.0]], 8, axis=0), np.repeat([[0.9], [0.1]], 8, axis=0)
+    scores = Scores(truth, p, p, np.array([0.5]), np.arange(16) // 2)
+    assert {name: int(of[0]) for name, of in patients_behind(scores).items()} == {
+        "sensitivity": 4,
+        "specificity": 4,
+        "precision": 4,
+        "npv": 4,
+    }
+    found = summarise(scores, patient_weights(scores.patients, 50, 0), ["a"], 0.95, 4)["a"]["sensitivity"]
+    low, high = proportion_confint(4, 4, method="wilson")
+    assert (found["value"], found["low"], found["high"]) == (1.0, pytest.approx(low), pytest.approx(high))
 
 
 def test_the_confusion_matrix_is_scikit_learns(scores: Scores) -> None:

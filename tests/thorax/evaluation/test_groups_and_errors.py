@@ -56,8 +56,36 @@ def test_a_group_of_two_is_said_to_be_too_small(unfair) -> None:
     found = subgroups(scores, patient_weights(scores.patients, 20, 0), {"sex": sex.astype(str)}, ["Edema"], **OPTIONS)[
         "sex"
     ]
-    assert found["groups"]["unknown"] == {"images": 2, "too_small": True}
+    assert found["groups"]["unknown"] == {"images": 2, "patients": 2, "too_small": True}
     assert list(found["groups"]) == ["F", "M", "unknown"]
+
+
+def test_many_images_of_two_patients_are_too_small_a_group_too(unfair) -> None:
+    scores, sex = unfair
+    patients = np.where(sex == "F", np.arange(400) % 2, np.arange(400))
+    few = Scores(scores.truth, scores.probabilities, scores.raw, scores.thresholds, patients)
+    weights = patient_weights(patients, 20, 0)
+    found = subgroups(few, weights, {"sex": sex}, ["Edema"], **OPTIONS)["sex"]
+    assert found["groups"]["F"] == {"images": 200, "patients": 2, "too_small": True}
+    assert found["gaps"] == {}
+    answers = np.full((400, 1), "present")
+    by_group = conformal_by_group(answers, scores.truth, weights, patients, {"sex": sex}, 0.95, 20)["sex"]
+    assert by_group["F"] == {"images": 200, "patients": 2, "too_small": True}
+
+
+def test_groups_are_compared_in_the_findings_that_both_can_tell() -> None:
+    # In group b the hard finding has no positive: its mean is over the easy one alone, and that is no gap.
+    random = np.random.default_rng(2)
+    truth = (random.random((400, 2)) < 0.4).astype(float)
+    group = np.repeat(["a", "b"], 200)
+    truth[group == "b", 1] = 0
+    p = np.column_stack([random.normal(0.3 + 0.4 * truth[:, 0], 0.1), random.random(400)]).clip(0.01, 0.99)
+    scores = Scores(truth, p, p, np.array([0.5, 0.5]), np.arange(400))
+    found = subgroups(scores, patient_weights(scores.patients, 100, 0), {"x": group}, ["easy", "hard"], **OPTIONS)["x"]
+    means = [found["groups"][name]["mean"]["auroc"]["value"] for name in ("a", "b")]
+    assert means[1] - means[0] > 0.15
+    assert abs(found["gaps"]["auroc"]["value"]) < 0.1
+    assert found["gaps"]["auroc"]["passed"] is True
 
 
 def test_a_group_without_a_positive_has_no_figure_of_that_finding(unfair) -> None:
@@ -106,7 +134,8 @@ def test_a_finding_alone_and_in_company() -> None:
 def test_conformal_errors_by_hand() -> None:
     answers = np.array([["present"], ["absent"], ["uncertain"], ["present"], ["absent"]])
     truth = np.array([[1.0], [1.0], [0.0], [0.0], [np.nan]])
-    found = conformal_figures(answers, truth, patient_weights(np.arange(5), 50, 0), ["a"], 0.95, 0.1)["findings"]["a"]
+    found = conformal_figures(answers, truth, patient_weights(np.arange(5), 50, 0), np.arange(5), ["a"], 0.95, 0.1)
+    found = found["findings"]["a"]
     assert found["error"]["value"] == pytest.approx(2 / 4)
     assert found["missed"]["value"] == pytest.approx(1 / 2)
     assert found["false"]["value"] == pytest.approx(1 / 2)
@@ -117,9 +146,12 @@ def test_conformal_errors_by_hand() -> None:
 def test_conformal_errors_by_group_by_hand() -> None:
     answers = np.array([["present"], ["absent"], ["present"], ["absent"], ["absent"]])
     truth = np.array([[1.0], [1.0], [0.0], [0.0], [1.0]])
-    found = conformal_by_group(answers, truth, {"sex": np.array(["F", "F", "F", "F", "M"])}, 2)["sex"]
-    assert found["F"] == {"images": 4, "missed": 0.5, "false": 0.5}
-    assert found["M"] == {"images": 1, "too_small": True}
+    groups = {"sex": np.array(["F", "F", "F", "F", "M"])}
+    weights = patient_weights(np.arange(5), 400, 0)
+    found = conformal_by_group(answers, truth, weights, np.arange(5), groups, 0.95, 2)["sex"]
+    assert (found["F"]["missed"]["value"], found["F"]["false"]["value"]) == (0.5, 0.5)
+    assert (found["F"]["missed"]["low"], found["F"]["missed"]["high"]) == (0.0, 1.0)
+    assert found["M"] == {"images": 1, "patients": 1, "too_small": True}
 
 
 def test_dropout_is_told_beside_the_entropy() -> None:
