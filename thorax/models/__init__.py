@@ -2,5 +2,15 @@
 
 from thorax.models.network import Network, NetworkOutput
 from thorax.models.registry import ARCHITECTURES, build, specification
+from thorax.models.views import Explained, Views, explain
 
-__all__ = ["ARCHITECTURES", "Network", "NetworkOutput", "build", "specification"]
+__all__ = [
+    "ARCHITECTURES",
+    "Explained",
+    "Network",
+    "NetworkOutput",
+    "Views",
+    "build",
+    "explain",
+    "specification",
+]

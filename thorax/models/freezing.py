@@ -33,6 +33,43 @@ def unfreeze(network: Network, choice: str) -> list[str]:
     return names[first:]
 
 
+def unfreeze_gradually(network: Network, choice: str, epoch: int, epochs: int) -> list[str]:
+    """Choose what learns in an epoch of gradual unfreezing (Howard and Ruder 2018): from the head down, evenly.
+
+    The head alone learns at first; from epoch `epochs` on, all that `choice` names. In between the same number of
+    blocks is added each epoch, the last ones first.
+
+    Args:
+        network: changed in place.
+        choice: as `unfreeze` takes it.
+        epoch: from 0.
+        epochs: over which it goes on; 0 sets free at once what `choice` names.
+
+    Returns:
+        Names of the parameters that learn, in order.
+
+    Raises:
+        InputError: there is no such block; the nearest is named.
+    """
+    names = unfreeze(network, choice)
+    if epoch >= epochs:
+        return names
+    blocks = list(dict.fromkeys(block for name in names if (block := _block(name))))
+    kept = set(blocks[len(blocks) - epoch * len(blocks) // epochs :])
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and (not _block(name) or _block(name) in kept))
+    return [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+
+
+def _block(name: str) -> str:
+    """Return the block that a parameter belongs to: "" for a head, else one level below `backbone` or `features`."""
+    parts = name.split(".")
+    if parts[0] != "backbone":
+        return ""
+    # torchvision keeps some networks' blocks below `features`, and a network of timm lies below `0.net`.
+    return ".".join(parts[: {"features": 3, "0": 4}.get(parts[1], 2)])
+
+
 def train_mode(network: Network) -> None:
     """Put a network into training mode, but the normalisations of frozen layers keep their statistics."""
     network.train()

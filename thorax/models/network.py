@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thorax.models.boxes import BoxHead
+
 
 class NetworkOutput(NamedTuple):
     """What one forward pass gives.
@@ -13,11 +15,13 @@ class NetworkOutput(NamedTuple):
         logits: (N, F), one a finding; the sigmoid of each is its uncalibrated probability.
         features: (N, D), the feature map averaged over space, before dropout.
         feature_map: (N, D, h, w), the backbone's last activations.
+        boxes: (N, F, 4), x, y, width and height as fractions of the image; None where the network has no box head.
     """
 
     logits: Tensor
     features: Tensor
     feature_map: Tensor
+    boxes: Tensor | None = None
 
 
 class Network(nn.Module):
@@ -34,8 +38,10 @@ class Network(nn.Module):
         dropout: share of pooled features dropped in training, before the head.
         mean: grey level subtracted from the image, of a scale of 0 to 1.
         std: grey level that it is divided by.
+        boxes: whether to have a head that answers with a box a finding.
 
     Attributes:
+        box_head: that head, or None.
         notes: what happened to the starting weights, in sentences for the person who trains.
     """
 
@@ -50,11 +56,13 @@ class Network(nn.Module):
         dropout: float = 0.3,
         mean: float = 0.5,
         std: float = 0.25,
+        boxes: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(feature_dim, findings)
+        self.box_head = BoxHead(feature_dim, findings) if boxes else None
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
         self.notes: list[str] = []
@@ -77,7 +85,8 @@ class Network(nn.Module):
         """
         feature_map = self.backbone((image - self.mean) / self.std)
         features = feature_map.mean(dim=(2, 3))
-        return NetworkOutput(self.head(self.dropout(features)), features, feature_map)
+        boxes = None if self.box_head is None else self.box_head(feature_map)
+        return NetworkOutput(self.head(self.dropout(features)), features, feature_map, boxes)
 
     def maps(self, feature_map: Tensor) -> Tensor:
         """Return the class activation maps (N, F, h, w) whose spatial mean is the logits.

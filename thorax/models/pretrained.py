@@ -68,12 +68,22 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _imagenet(architecture: str) -> dict[str, Tensor]:
-    """Have torchvision fetch its ImageNet weights, or find them in its cache."""
-    from thorax.models.registry import specification
+    """Have torchvision (or timm) fetch its ImageNet weights, or find them in its cache."""
+    from thorax.models.registry import TIMM, specification
 
     name = specification(architecture).imagenet
     if not name:
         raise InputError(f"There are no ImageNet weights for {architecture}.", "Set train.pretrained to none.")
+    if name.startswith(TIMM):
+        from thorax.models.timm_nets import timm_weights
+
+        try:
+            return timm_weights(name.removeprefix(TIMM))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"The published weights of {architecture} could not be had: {error}.",
+                "Set train.pretrained to none or to a weights file.",
+            ) from error
     from torchvision.models import get_weight
 
     weights = get_weight(name)
@@ -118,6 +128,9 @@ def _fill(
     if missing:
         raise InputError(f"{origin} lacks {missing[0]} and {len(missing) - 1} more.", "Is it of another architecture?")
     network.load_state_dict(filled, strict=False)
+    boxes = {name: tensor for name, tensor in given.items() if name.startswith("box_head.") and name in wanted}
+    if boxes and list(names or ()) == json.loads(metadata.get("findings", "[]")):
+        network.load_state_dict(boxes, strict=False)
     _fill_head(network, given, json.loads(metadata.get("findings", "[]")), names, origin)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -10,7 +11,11 @@ from thorax.errors import InputError, nearest
 from thorax.models import torchvision_nets
 from thorax.models.custom_cnn import custom_cnn
 from thorax.models.network import Network
+from thorax.models.timm_nets import timm_backbone
 from thorax.models.torchvision_nets import Builder
+
+#: Before the name of a network of the timm library.
+TIMM = "timm:"
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Specification:
         builder: makes the backbone at an output stride, and says its number of channels.
         strides: output strides it offers, the published one first; a map has one cell in `stride` pixels.
         minimum: smallest image side that it takes, px.
-        imagenet: name of torchvision's ImageNet weights, or "" where there are none.
+        imagenet: name of torchvision's ImageNet weights, or timm's under `timm:`; "" where there are none.
         bfloat16_on_cpu: whether bfloat16 is the faster on CPUs that have it; depthwise convolutions are not
             (EfficientNet-B0 trains at 61 images a second in float32 and 29 in bfloat16 on one core at 96 px).
     """
@@ -46,11 +51,13 @@ ARCHITECTURES: dict[str, Specification] = {
 
 
 def specification(architecture: str) -> Specification:
-    """Look an architecture up.
+    """Look an architecture up: a key of `ARCHITECTURES`, or `timm:NAME` for a network of the timm library.
 
     Raises:
         InputError: there is none of that name; the nearest is named.
     """
+    if architecture.startswith(TIMM):
+        return Specification(partial(timm_backbone, architecture.removeprefix(TIMM)), (32, 16), 32, architecture)
     try:
         return ARCHITECTURES[architecture]
     except KeyError:
@@ -67,11 +74,12 @@ def build(
     stride: int | None = None,
     names: Sequence[str] | None = None,
     folder: Path | str = Path("var/pretrained"),
+    boxes: bool = False,
 ) -> Network:
     """Build a network.
 
     Args:
-        architecture: a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`, or `timm:NAME`.
         findings: number of outputs F.
         dropout: before the head.
         pretrained: "none", "imagenet", "phantom" (`<folder>/<architecture>.safetensors`), a weights file, or a
@@ -80,6 +88,7 @@ def build(
         stride: pixels a cell of the feature map; the published one where it is not given.
         names: the findings' names, by which the rows of a pretrained head are matched.
         folder: where the project keeps weights that it made on phantoms.
+        boxes: whether to have a box head.
 
     Raises:
         InputError: unknown architecture, stride or weights, an image smaller than the network takes,
@@ -97,7 +106,7 @@ def build(
         raise InputError(f"{architecture} has no output stride {stride}.", f"Set train.stride to {offered}, or null.")
     backbone, feature_dim = spec.builder(stride)
     _take_grey(backbone)
-    network = Network(backbone, feature_dim, findings, dropout)
+    network = Network(backbone, feature_dim, findings, dropout, boxes=boxes)
     if pretrained != "none":
         from thorax.models.pretrained import load_pretrained
 

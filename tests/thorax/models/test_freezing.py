@@ -5,7 +5,7 @@ import torch
 
 from thorax.errors import InputError
 from thorax.models import build
-from thorax.models.freezing import train_mode, unfreeze
+from thorax.models.freezing import train_mode, unfreeze, unfreeze_gradually
 
 
 def train_a_step(network) -> dict[str, bool]:
@@ -56,3 +56,20 @@ def test_the_last_dense_block_from_its_second_layer():
     assert learning[-1] == "head.bias"
     with pytest.raises(InputError, match="Did you mean denseblock4"):
         unfreeze(build("densenet121", 3), "denseblok4")
+
+
+def test_gradual_unfreezing_adds_blocks_from_the_head_down_until_all_of_the_choice_learns():
+    network = build("custom_cnn", 2)
+    learning = [unfreeze_gradually(network, "all", epoch, 5) for epoch in range(7)]
+    assert learning[0] == ["head.weight", "head.bias"]
+    assert learning[1][0].startswith("backbone.top.")
+    assert learning[2][0].startswith("backbone.stage3.")
+    assert [len(names) for names in learning] == sorted(len(names) for names in learning)
+    assert learning[5] == learning[6] == [name for name, _ in network.named_parameters()]
+    assert unfreeze_gradually(network, "stage3", 9, 5)[0].startswith("backbone.stage3.")
+    assert unfreeze_gradually(network, "stage3", 0, 5) == ["head.weight", "head.bias"]
+    assert changed_of(network) == {"head.weight", "head.bias"}
+
+
+def changed_of(network) -> set[str]:
+    return {name for name, moved in train_a_step(network).items() if moved}

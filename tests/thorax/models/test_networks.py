@@ -17,9 +17,10 @@ def random_images(size: int = 96, count: int = 2) -> torch.Tensor:
 def check_contract(architecture: str, stride: int, size: int = 96) -> torch.Size:
     network = build(architecture, 3, size=size, stride=stride).eval()
     with torch.no_grad():
-        logits, features, feature_map = network(random_images(size))
+        logits, features, feature_map, boxes = network(random_images(size))
         maps = network.maps(feature_map)
     assert logits.shape == (2, 3)
+    assert boxes is None
     assert features.shape == (2, network.feature_dim)
     assert feature_map.shape[:2] == (2, network.feature_dim)
     assert torch.allclose(features, feature_map.mean(dim=(2, 3)), atol=1e-5)
