@@ -67,3 +67,15 @@ def test_batches_of_postgresql(tmp_path: Path) -> None:
     with postgres() as address:
         fill(address, tmp_path / "salt")
         check(address)
+
+
+def test_failures_are_counted_and_hold_nothing_else(tmp_path: Path) -> None:
+    from thorax.prediction_log import read_failures
+
+    log = PredictionLog(tmp_path / "log.db")
+    log.write_failure("f" * 32, 400, START)
+    log.close()
+    found = read_failures(tmp_path / "log.db")
+    assert list(found) == ["request_id", "time", "status"]
+    assert found["status"].tolist() == [400]
+    assert read_failures(tmp_path / "log.db", until=START).empty

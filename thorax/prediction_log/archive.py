@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thorax.settings import Settings
 
 Period = Literal["day", "month"]
-_NAME = re.compile(r"(predictions|feedback|shadow)-(\d{4}-\d{2}(?:-\d{2})?)\.parquet")
+_NAME = re.compile(r"(predictions|feedback|shadow|failures)-(\d{4}-\d{2}(?:-\d{2})?)\.parquet")
 _FORMATS: dict[str, str] = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from thorax.errors import ThoraxError
-from thorax.prediction_log.record import FEEDBACK, SHADOW
+from thorax.prediction_log.record import FAILURES, FEEDBACK, SHADOW
 
 if TYPE_CHECKING:
     from thorax.settings import Settings
 
 Place = Path | str
 #: Tables beside `predictions`, whose columns grow with the models.
-TABLES = {"feedback": FEEDBACK, "shadow": SHADOW}
+TABLES = {"feedback": FEEDBACK, "shadow": SHADOW, "failures": FAILURES}
 
 
 class LogError(ThoraxError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorax.prediction_log import archive as archives
 from thorax.prediction_log.places import Place, is_address, open_store
-from thorax.prediction_log.record import COMPARED, FEEDBACK, IDENTITY, SHADOW, stamp
+from thorax.prediction_log.record import COMPARED, FAILURES, FEEDBACK, IDENTITY, SHADOW, stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,18 @@ def read_shadow(
     return _read(place, "shadow", since, until, archive)
 
 
+def read_failures(
+    place: Place, since: datetime | None = None, until: datetime | None = None, archive: Path | None = None
+) -> "pd.DataFrame":
+    """Read which requests were refused or failed: request_id, time, and the HTTP status that they were answered with.
+
+    Raises:
+        InputError: there is no log, or the file is not one.
+        LogError: PostgreSQL does not answer.
+    """
+    return _read(place, "failures", since, until, archive)
+
+
 def count(place: Place) -> int:
     """Return the number of predictions in the log, without those that were moved; 0 where there is none."""
     if not is_address(place) and not Path(place).is_file():
@@ -89,7 +101,12 @@ def _read(
     return frame
 
 
-_EMPTY: dict[str, dict[str, str]] = {"predictions": IDENTITY | COMPARED, "feedback": FEEDBACK, "shadow": SHADOW}
+_EMPTY: dict[str, dict[str, str]] = {
+    "predictions": IDENTITY | COMPARED,
+    "feedback": FEEDBACK,
+    "shadow": SHADOW,
+    "failures": FAILURES,
+}
 
 
 def as_frame(names: list[str], rows: list[tuple[Any, ...]], table: str) -> "pd.DataFrame":

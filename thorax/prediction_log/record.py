@@ -64,6 +64,8 @@ SHADOW = {
     "shadow_p": _REAL,
     "shadow_d": _WHOLE,
 }
+#: Requests that were refused or failed: nothing of what they held, only that they were.
+FAILURES = {"request_id": _TEXT, "time": _TEXT, "status": _WHOLE}
 #: Ages above this are kept as this: the very old are few enough to be told apart (45 CFR 164.514(b)(2)(i)(C)).
 OLDEST = 90.0
 

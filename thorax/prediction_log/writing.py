@@ -95,6 +95,10 @@ class PredictionLog:
         """Keep what another version made of an image, beside the answer that left."""
         self._store.insert_many("shadow", shadow_rows(answered, shadow))
 
+    def write_failure(self, request_id: str, status: int, time: datetime) -> None:
+        """Keep that a request was refused or failed; monitoring watches their share."""
+        self._store.insert_many("failures", [{"request_id": request_id, "time": stamp(time), "status": status}])
+
     def close(self) -> None:
         """Give the database back."""
         self._store.close()
