@@ -27,6 +27,24 @@ class Explanation(_Shape):
     overlays: dict[str, str]
 
 
+class BatchItem(_Shape):
+    """One file of a batch: its place among them, its name as it was sent, and the answer or why there is none."""
+
+    index: int
+    name: str
+    prediction: Prediction | None = None
+    error: str = ""
+    mend: str = ""
+
+
+class BatchAnswer(_Shape):
+    """The answers for a batch, in the order in which its files came."""
+
+    answers: tuple[BatchItem, ...]
+    answered: int
+    refused: int
+
+
 class Feedback(_Shape):
     """What a reader says of an earlier answer: the findings that are there (true) and that are not (false)."""
 
@@ -48,10 +66,30 @@ class Feedback(_Shape):
 
 
 class FeedbackTaken(_Shape):
-    """What was kept of a reader's feedback."""
+    """What was kept of a reader's feedback: the findings on which the same role had not said the same before."""
 
     request_id: str
     kept: int
+
+
+class AdminStatus(_Shape):
+    """How the worker that answered is, for its operator."""
+
+    version: str
+    model_ready: bool
+    model_note: str
+    swaps: int
+    predictions_logged: int
+    keys_required: bool
+    keys_valid: int
+    rate_limit: str | None
+
+
+class AuditLines(_Shape):
+    """The latest lines of the audit log, which was checked whole."""
+
+    lines: tuple[dict[str, object], ...]
+    total: int
 
 
 class OperatingPoint(_Shape):

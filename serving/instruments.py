@@ -33,6 +33,7 @@ class Instruments:
         self.novel = Counter("thorax_out_of_distribution", "Images unlike those the model knows")
         self.referred = Counter("thorax_referred", "Images that a reader was called for")
         self.refused = Counter("thorax_refused", "Requests refused", ["status"])
+        self.unlogged = Counter("thorax_unlogged", "Answers that left though the log had no room for them")
         self.serving = Gauge(
             "thorax_model_serving", "1 for the version that answers", ["version"], multiprocess_mode="mostrecent"
         )

@@ -7,7 +7,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from serving.security.rates import RateError
 from thorax.errors import BundleError, ImageError, InputError, RegistryError, RoomError, ThoraxError
+from thorax.prediction_log.places import LogError
 
 _log = logging.getLogger("bentoml.thorax")
 
@@ -18,6 +20,8 @@ _STATUS: tuple[tuple[type[ThoraxError], HTTPStatus], ...] = (
     (BundleError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RegistryError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RoomError, HTTPStatus.INSUFFICIENT_STORAGE),
+    (LogError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RateError, HTTPStatus.TOO_MANY_REQUESTS),
 )
 _PLAIN = {
     HTTPStatus.NOT_FOUND: ("There is nothing at this address.", "See /docs.json for what there is."),
@@ -44,6 +48,8 @@ def refusal(error: ThoraxError) -> JSONResponse:
     """Return the answer for an error that Thorax raised on purpose."""
     status = status_of(error)
     headers = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    if isinstance(error, RateError):
+        headers = {"Retry-After": str(error.seconds)}
     return JSONResponse(body(error.message, error.mend), status_code=status, headers=headers)
 
 
@@ -68,7 +74,7 @@ def reshape(status: int, content: bytes) -> bytes:
         found = found[0]
     if status in _PLAIN:
         message, mend = _PLAIN[HTTPStatus(status)]
-    elif isinstance(found, dict) and "detail" in found and status == HTTPStatus.BAD_REQUEST:
+    elif isinstance(found, dict) and "detail" in found and status in (400, 422):
         message, mend = _explain(found["detail"]), "See /docs.json for the fields."
     elif isinstance(found, dict) and isinstance(found.get("error"), str) and status < 500:
         message, mend = found["error"], ""

@@ -57,6 +57,21 @@ class Runtime(BaseModel):
         return self.folder / "pointer.json"
 
     @property
+    def keys(self) -> Path:
+        """The file of the API keys."""
+        return self.folder / "keys.json"
+
+    @property
+    def access(self) -> Path:
+        """The folder of the access log."""
+        return self.folder / "access"
+
+    @property
+    def audit(self) -> Path:
+        """The file of the audit log."""
+        return self.folder / "audit.jsonl"
+
+    @property
     def wants_challenger(self) -> bool:
         """Whether a challenger has any work here; it costs a worker the memory of a second model."""
         return self.shadow or self.canary_share > 0

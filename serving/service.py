@@ -1,39 +1,46 @@
 """The prediction service. BentoML imports this module; what is heavy is loaded by the worker, inside `__init__`.
 
-POST /predict    an image in, the answer out; it is in the prediction log before it leaves
-POST /explain    the same, with heatmaps drawn over the image
-POST /feedback   what a reader says of an earlier answer
-GET  /model      what is being served: card, findings, operating points, lineage
+POST /predict        an image in, the answer out; it is in the prediction log before it leaves
+POST /explain        the same, with heatmaps drawn over the image: JSON, multipart, or DICOM
+POST /predict_batch  many images, or a zip archive of them
+POST /feedback       what a reader says of an earlier answer
+GET  /model          what is being served: card, findings, operating points, lineage
+GET  /admin/status /admin/audit   for the operator
 GET  /livez /readyz /metrics /docs.json
 """
 
-import base64
 import functools
 import os
 import sys
-import time
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import bentoml
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from serving.contract import Explanation, Feedback, FeedbackTaken, ModelReport, OperatingPoint, Role
-from serving.guard import Guard, arrived, request_id
+from serving.call import current
+from serving.contract import (
+    AdminStatus,
+    AuditLines,
+    BatchAnswer,
+    Explanation,
+    Feedback,
+    FeedbackTaken,
+    ModelReport,
+    OperatingPoint,
+    Role,
+)
+from serving.guard import guarded
 from serving.refusals import refusal, unexpected
 from serving.runtime import VARIABLE, Runtime
-from serving.upload import ExplainForm, ImageForm, with_given
+from serving.upload import BatchForm, ExplainForm, Format, ImageForm, Upload
 from thorax.errors import InputError, ThoraxError, nearest
 from thorax.findings import resolve
 from thorax.prediction import Prediction, now
 
 routes = FastAPI(title="Thorax", docs_url=None, redoc_url=None, openapi_url=None)
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def answered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,13 +49,15 @@ def answered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(endpoint)
     def wrapped(self: "Thorax", *args: Any, **kwargs: Any) -> Response:
         try:
-            result: BaseModel = endpoint(self, *args, **kwargs)
+            result: BaseModel | Response = endpoint(self, *args, **kwargs)
+            if isinstance(result, Response):
+                return result
             return Response(result.model_dump_json(), media_type="application/json")
         except ThoraxError as error:
             answer = refusal(error)
         except Exception as error:  # the last line before the network: the trace goes to the log, never out
             answer = unexpected(error)
-        self.instruments.refused.labels(status=str(answer.status_code)).inc()
+        self.scorer.instruments.refused.labels(status=str(answer.status_code)).inc()
         return answer
 
     return wrapped
@@ -65,7 +74,7 @@ def _options() -> Any:
         "traffic": {"timeout": 60},
         # Its spans would surround every request, wanted or not; `serving.tracing` makes those that are.
         "tracing": {"excluded_urls": [".*"]},
-        "logging": {"access": {"enabled": False}},  # it names addresses of callers; the guard keeps its own
+        "logging": {"access": {"enabled": False}},  # it names what was asked for; the guard keeps its own
     }
 
 
@@ -76,45 +85,19 @@ class Thorax:
 
     def __init__(self) -> None:
         from serving import tether, tracing
-        from serving.holder import Holder
-        from serving.instruments import Instruments
-        from serving.shadow import Shadow
-        from thorax.prediction_log import PredictionLog
+        from serving.scoring import Scorer
+        from serving.security.journals import AuditLog
 
         # A request is some microseconds of Python between long calls that hold no lock; hand over sooner.
         sys.setswitchinterval(0.001)
         tether.tie()
         self.runtime = Runtime.read()
         tracing.start(self.runtime.trace_endpoint)
-        self.instruments = Instruments()
-        self.holder = Holder.of(self.runtime)
-        self.log = PredictionLog(self.runtime.log)
-        waiting = self.runtime.shadow_waiting
-        self.shadow = Shadow(self.holder, self.instruments, self.log, waiting) if self.runtime.shadow else None
+        self.scorer = Scorer(self.runtime)
+        self.audit = AuditLog(self.runtime.audit)
 
     def __is_ready__(self) -> bool:
-        return self.holder.ready
-
-    def _score(self, image: bytes, age: float | None, sex: str | None, view: str | None) -> tuple[Prediction, Any]:
-        """Read, score and log one image; return the answer and what is needed to draw it."""
-        from thorax.imaging import read_image_bytes
-
-        stage = self.instruments.stage
-        self.instruments.took("queue", time.perf_counter() - arrived.get())
-        digest = self.log.digest(image)
-        bundle = self.holder.get(digest)
-        with stage("decode"):
-            radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
-        radiograph = with_given(radiograph, age, sex, view)
-        with self.instruments.scoring():
-            prediction = bundle.predict([radiograph], stage)[0].model_copy(update={"request_id": request_id.get()})
-        with stage("log"):
-            self.log.write(prediction, digest)
-        self.instruments.count(prediction)
-        self.instruments.serves(self.holder)
-        if self.shadow is not None:
-            self.shadow.offer(radiograph, prediction)
-        return prediction, (bundle, radiograph)
+        return self.scorer.holder.ready
 
     @bentoml.api(route="/predict", input_spec=ImageForm)
     @answered
@@ -122,7 +105,7 @@ class Thorax:
         self, file: bytes, age: float | None = None, sex: str | None = None, view: str | None = None
     ) -> Prediction:
         """Answer for one radiograph: PNG, JPEG, TIFF or DICOM."""
-        return self._score(file, age, sex, view)[0]
+        return self.scorer.score(file, age, sex, view).prediction
 
     @bentoml.api(route="/explain", input_spec=ExplainForm)
     @answered
@@ -136,36 +119,45 @@ class Thorax:
         method: Literal["cam"] = "cam",
         side: int = 256,
         draw: Literal["overlay", "layer"] = "overlay",
+        format: Format = "json",
     ) -> Explanation:
-        """Answer for one radiograph, with a heatmap a finding drawn over it."""
-        from thorax.bundle import drawing
+        """Answer for one radiograph, with a heatmap a finding drawn over it, or as a DICOM object."""
+        from serving import explaining
 
         wanted = self._wanted(findings)
-        prediction, (bundle, radiograph) = self._score(file, age, sex, view)
-        with self.instruments.stage("explain"):
-            if draw == "overlay":
-                drawn = drawing.draw(bundle, radiograph, prediction, wanted, side=side)
-            else:
-                drawn = drawing.layers(bundle, radiograph, prediction, wanted)
-            overlays = {finding: _base64(picture) for finding, picture in drawn.items()}
-            image = _base64(drawing.plain(radiograph)) if draw == "layer" else None
-        return Explanation(prediction=prediction, method=method, draw=draw, image=image, overlays=overlays)
+        explaining.check(format, file, wanted)
+        scored = self.scorer.score(file, age, sex, view)
+        with self.scorer.instruments.stage("explain"):
+            if format in ("dicom-sc", "dicom-sr"):
+                return cast("Explanation", explaining.as_dicom(scored, file, format, wanted))
+            pictures = explaining.draw(scored, wanted, draw, side)
+            if format == "multipart":
+                return cast("Explanation", explaining.as_multipart(scored.prediction, pictures))
+            return explaining.as_json(scored.prediction, method, draw, pictures)
 
     def _wanted(self, findings: str | None) -> tuple[str, ...]:
-        known = self.holder.get().findings
+        known = self.scorer.holder.get().findings
         names = tuple(dict.fromkeys(resolve(findings))) if findings else ()
         for name in names:
             if name not in known:
                 raise InputError(f"The model does not assess {name}.", nearest(name, known))
         return names
 
+    @bentoml.api(route="/predict_batch", input_spec=BatchForm)
+    @answered
+    def predict_batch(self, file: list[Upload]) -> BatchAnswer:
+        """Answer for many radiographs, side by side or in zip archives; a bad file spoils no other."""
+        return self.scorer.batch(file)
+
     @bentoml.api(route="/feedback", input_spec=Feedback)
     @answered
     def feedback(self, request_id: str, findings: dict[str, bool], role: Role = "other") -> FeedbackTaken:
         """Keep what a reader says of an earlier answer."""
         named = dict(zip(resolve(list(findings)), findings.values(), strict=True))
-        self.log.write_feedback(request_id, named, role, now())
-        return FeedbackTaken(request_id=request_id, kept=len(named))
+        kept = self.scorer.log.write_feedback(request_id, named, role, now())
+        if kept:
+            self.audit.write("feedback", current.get().caller, of=request_id, role=role, findings=sorted(named))
+        return FeedbackTaken(request_id=request_id, kept=kept)
 
     @routes.get("/model", response_model=ModelReport)
     def model(self) -> Response:
@@ -174,7 +166,8 @@ class Thorax:
 
     @answered
     def _model(self) -> ModelReport:
-        bundle = self.holder.get()
+        holder = self.scorer.holder
+        bundle = holder.get()
         info = bundle.info
         points = zip(bundle.findings, bundle.thresholds, strict=True)
         return ModelReport(
@@ -185,8 +178,40 @@ class Thorax:
             revision=info.revision,
             lineage=info.lineage,
             card=bundle.card(),
-            note=self.holder.problem.message if self.holder.problem else "",
+            note=holder.problem.message if holder.problem else "",
         )
 
+    @routes.get("/admin/status", response_model=AdminStatus)
+    def admin_status(self) -> Response:
+        """Say how the worker that answers is; needs a key with the scope admin, wherever the service is."""
+        return self._admin_status()
 
-cast("bentoml.Service[Thorax]", Thorax).add_asgi_middleware(Guard)
+    @answered
+    def _admin_status(self) -> AdminStatus:
+        from serving.security.keys import Keys
+        from thorax.prediction_log import count
+
+        holder = self.scorer.holder
+        return AdminStatus(
+            version=holder.get().version if holder.ready else "",
+            model_ready=holder.ready,
+            model_note=holder.problem.message if holder.problem else "",
+            swaps=holder.swaps,
+            predictions_logged=count(self.runtime.log),
+            keys_required=self.runtime.require_keys,
+            keys_valid=sum(key.state == "valid" for key in Keys(self.runtime.keys).list()),
+            rate_limit=self.runtime.rate_limit,
+        )
+
+    @routes.get("/admin/audit", response_model=AuditLines)
+    def admin_audit(self, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+        """Return the latest lines of the audit log; needs a key with the scope admin."""
+        return self._admin_audit(limit)
+
+    @answered
+    def _admin_audit(self, limit: int) -> AuditLines:
+        lines = self.audit.read()
+        return AuditLines(lines=tuple(lines[-limit:]), total=len(lines))
+
+
+cast("bentoml.Service[Thorax]", Thorax).add_asgi_middleware(guarded)  # type: ignore[arg-type]

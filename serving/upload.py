@@ -6,37 +6,54 @@ BentoML's own file fields fetch an address that is sent in place of a file, writ
 
 import math
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import bentoml
 from bentoml.exceptions import InvalidArgument
 from pydantic import Field, WithJsonSchema
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from serving.call import current
 from serving.refusals import body
+from serving.routes import FORM
 from thorax.errors import InputError, nearest
 from thorax.imaging import Radiograph
 
 VIEWS = ("PA", "AP", "LATERAL")
 SEXES = ("F", "M")
 OLDEST = 120.0
+Format = Literal["json", "multipart", "dicom-sc", "dicom-sr"]
+FORMATS: tuple[str, ...] = get_args(Format)
 _FILE = WithJsonSchema({"type": "string", "format": "binary", "description": "PNG, JPEG, TIFF or DICOM."})
+_FILES = WithJsonSchema(
+    {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "PNG, JPEG, TIFF, DICOM, or zip archives of them; the field stands once a file.",
+    }
+)
 
 
-class ImageForm(bentoml.IODescriptor):
-    """One radiograph, and what is known of it; nothing that names a person is taken."""
+class Upload(NamedTuple):
+    """One file as it was sent; its name may be a person's, so it goes back to the sender and nowhere else."""
 
-    file: Annotated[bytes, _FILE]
-    age: Annotated[float | None, Field(default=None, ge=0, le=OLDEST, description="Years.")]
-    sex: Annotated[Literal["F", "M"] | None, Field(default=None)]
-    view: Annotated[Literal["PA", "AP", "LATERAL"] | None, Field(default=None)]
+    name: str
+    content: bytes
+
+
+class Form(bentoml.IODescriptor):
+    """A form that Thorax reads; nothing that names a person is taken."""
+
+    #: Files that it takes at most, and what to do where it cannot be read.
+    most: ClassVar[int] = 1
+    mend: ClassVar[str] = "Send one image as multipart/form-data."
 
     @classmethod
     def mime_type(cls) -> str:
         """What the form is sent as."""
-        return "multipart/form-data"
+        return FORM
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Self:
@@ -44,39 +61,55 @@ class ImageForm(bentoml.IODescriptor):
 
         Raises:
             InvalidArgument: a field is missing, repeated, unknown or wrong; the guard finds what to say of it in the
-                request's state, as BentoML would drop half of it.
+                call, as BentoML would drop half of it.
         """
         try:
-            async with request.form(max_files=1, max_fields=8, max_part_size=4096) as form:
-                return cls.model_construct(**await cls._values(form))
-        except HTTPException as error:
-            refused = InputError(f"The form cannot be read: {error.detail}", "Send one image as multipart/form-data.")
+            form = await read_form(request, cls.most)
+            try:
+                return cls.model_construct(**await cls.values(form))
+            finally:
+                await form.close()
+        except MultiPartException as error:
+            refused = InputError(f"The form cannot be read: {error.message}", cls.mend)
         except InputError as error:
             refused = error
-        request.state.refusal = body(refused.message, refused.mend)
+        current.get().refusal = body(refused.message, refused.mend)
         raise InvalidArgument(refused.message)
 
     @classmethod
-    async def _values(cls, form: FormData) -> dict[str, Any]:
+    async def values(cls, form: FormData) -> dict[str, Any]:
+        """Return the value of every field.
+
+        Raises:
+            InputError: one is missing, repeated, unknown or wrong.
+        """
+        raise NotImplementedError
+
+
+class ImageForm(Form):
+    """One radiograph, and what is known of it."""
+
+    file: Annotated[bytes, _FILE]
+    age: Annotated[float | None, Field(default=None, ge=0, le=OLDEST, description="Years.")]
+    sex: Annotated[Literal["F", "M"] | None, Field(default=None)]
+    view: Annotated[Literal["PA", "AP", "LATERAL"] | None, Field(default=None)]
+
+    @classmethod
+    async def values(cls, form: FormData) -> dict[str, Any]:
+        """Return the value of every field."""
         values: dict[str, Any] = {}
         for name, value in form.multi_items():
             if name not in cls.model_fields:
                 raise InputError(f"Unknown field {name[:60]!r}.", nearest(name[:60], cls.model_fields))
             if name in values:
                 raise InputError(f"The field {name!r} stands twice.", "Send it once.")
-            values[name] = await cls._value(name, value)
+            values[name] = await file_bytes(value) if name == "file" else cls._text(name, value)
         if "file" not in values:
             raise InputError("The form has no `file`.", "Send the radiograph as its file field `file`.")
         return {name: values.get(name, field.default) for name, field in cls.model_fields.items()}
 
     @classmethod
-    async def _value(cls, name: str, value: UploadFile | str) -> Any:
-        if name == "file":
-            if isinstance(value, str):
-                raise InputError(
-                    "The field `file` is text, not a file.", "Send the file itself; addresses are not fetched."
-                )
-            return await value.read()
+    def _text(cls, name: str, value: UploadFile | str) -> Any:
         if not isinstance(value, str):
             raise InputError(f"The field {name!r} is a file.", "Send it as text.")
         return cls.parse(name, value.strip())
@@ -102,6 +135,14 @@ class ExplainForm(ImageForm):
     draw: Annotated[
         Literal["overlay", "layer"], Field(default="overlay", description="Heat over the image, or the heat alone.")
     ]
+    format: Annotated[
+        Format,
+        Field(
+            default="json",
+            description="json: pictures in base64. multipart: JSON and PNG parts. dicom-sc: a Secondary Capture with "
+            "the overlay of one finding. dicom-sr: a structured report (TID 1500) on a DICOM image.",
+        ),
+    ]
 
     @classmethod
     def parse(cls, name: str, text: str) -> Any:
@@ -114,10 +155,56 @@ class ExplainForm(ImageForm):
             return one_of(name, text or "cam", ("CAM",)).lower()
         if name == "draw":
             return one_of(name, text or "overlay", ("OVERLAY", "LAYER")).lower()
+        if name == "format":
+            return one_of(name, text or "json", tuple(word.upper() for word in FORMATS)).lower()
         return super().parse(name, text)
 
 
-ImageForm.multipart_fields = ExplainForm.multipart_fields = ["file"]
+class BatchForm(Form):
+    """Many radiographs, side by side or in zip archives."""
+
+    most: ClassVar[int] = 1000  # the settings' own limit, which says so in words, is lower
+    mend: ClassVar[str] = "Send images, or a zip archive of them, as file fields `file` of multipart/form-data."
+
+    file: Annotated[list[Upload], _FILES]
+
+    @classmethod
+    async def values(cls, form: FormData) -> dict[str, Any]:
+        """Return the uploads."""
+        uploads = []
+        for name, value in form.multi_items():
+            if name != "file":
+                raise InputError(f"Unknown field {name[:60]!r}.", "This form has file fields `file` alone.")
+            uploads.append(Upload(getattr(value, "filename", None) or "", await file_bytes(value)))
+        if not uploads:
+            raise InputError("The form has no `file`.", "Send each radiograph as a file field `file`.")
+        return {"file": uploads}
+
+
+for _form in (ImageForm, ExplainForm, BatchForm):
+    _form.multipart_fields = ["file"]
+
+
+async def file_bytes(value: UploadFile | str) -> bytes:
+    """Return the content of a file field.
+
+    Raises:
+        InputError: it is text; an address, perhaps.
+    """
+    if isinstance(value, str):
+        raise InputError("The field `file` is text, not a file.", "Send the file itself; addresses are not fetched.")
+    return await value.read()
+
+
+async def read_form(request: Request, files: int) -> FormData:
+    """Read a form whole into memory: the guard has bounded it, and what is uploaded touches no disk.
+
+    Raises:
+        MultiPartException: it is no such form, or has more than `files` files.
+    """
+    parser = MultiPartParser(request.headers, request.stream(), max_files=files, max_fields=8, max_part_size=4096)
+    parser.spool_max_size = 0  # for Python's spooled files: never to the disk
+    return await parser.parse()
 
 
 def read_age(text: str) -> float:
