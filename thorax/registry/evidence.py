@@ -5,10 +5,10 @@ from. Images and patients appear as digests alone.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class Evidence:
         probabilities: (N, F) calibrated, float32.
         truth: (N, F) float32: 1 present, 0 absent, NaN unknown.
         learnt: (M,) digests of the patients that the model has learnt from.
+        groups: attribute (sex, age, view) → the group (N,) of each image, as far as it is known.
     """
 
     findings: tuple[str, ...]
@@ -44,19 +45,14 @@ class Evidence:
     probabilities: np.ndarray
     truth: np.ndarray
     learnt: np.ndarray
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write it as npz without pickle."""
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                findings=np.array(self.findings),
-                images=self.images,
-                patients=self.patients,
-                probabilities=self.probabilities,
-                truth=self.truth,
-                learnt=self.learnt,
-            )
+            arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+            arrays |= {_GROUP + name: values for name, values in self.groups.items()}
+            np.savez_compressed(stream, findings=np.array(self.findings), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Evidence":
@@ -67,12 +63,14 @@ class Evidence:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(tuple(arrays["findings"].tolist()), *(arrays[name] for name in _ARRAYS))
+                groups = {n.removeprefix(_GROUP): arrays[n] for n in arrays.files if n.startswith(_GROUP)}
+                kept = {name: arrays[name] for name in _ARRAYS}
+                return cls(tuple(arrays["findings"].tolist()), **kept, groups=groups)
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise InputError(f"The answers kept at {path} cannot be read: {error}.") from error
 
 
-_ARRAYS = ("images", "patients", "probabilities", "truth", "learnt")
+_ARRAYS, _GROUP = ("images", "patients", "probabilities", "truth", "learnt"), "group:"
 
 
 def collect(network: Path, calibration: Path, store: Path) -> Evidence:
@@ -88,11 +86,13 @@ def collect(network: Path, calibration: Path, store: Path) -> Evidence:
     """
     from thorax.calibration import Calibration
     from thorax.calibration.outputs import read_outputs
+    from thorax.evaluation.subgroups import groups_of
     from thorax.preprocessing.store import ImageStore
 
     calibrators = Calibration.load(calibration)
     outputs = read_outputs(network / "outputs-test.npz", len(calibrators.findings))
     rows = ImageStore.open(store).rows
+    tested = rows.set_index(rows["image_id"].astype(str)).reindex(outputs.image_id.astype(str))
     return Evidence(
         findings=tuple(calibrators.findings),
         images=digests(outputs.image_id),
@@ -100,6 +100,8 @@ def collect(network: Path, calibration: Path, store: Path) -> Evidence:
         probabilities=calibrators.probabilities(outputs.logits).astype(np.float32),
         truth=outputs.truth.astype(np.float32),
         learnt=np.unique(digests(rows["patient_id"][rows["split"].isin(_LEARNT)].astype(str))),
+        # As text of fixed length: arrays of Python objects could only be kept by pickle.
+        groups={name: np.asarray(values, dtype=np.str_) for name, values in groups_of(tested).items()},
     )
 
 

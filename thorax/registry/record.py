@@ -18,10 +18,11 @@ from thorax.registry.tracking import client, initialise, locked, speaking
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 #: Where the code begins that makes a model; its digest stands in the lineage.
-_CODE = ("thorax.preprocessing", "thorax.training", "thorax.calibration", "thorax.evaluation", "thorax.bundle")
+CODE = ("thorax.preprocessing", "thorax.training", "thorax.calibration", "thorax.evaluation", "thorax.bundle")
 _PAGES = (".html", ".json", ".png", ".md")
 
 
@@ -66,6 +67,8 @@ def record(
         InputError: the winner is not among the candidates, or a folder lacks what its step should have left.
         RegistryError: MLflow cannot be reached.
     """
+    import pandas as pd
+
     chosen = read_json(selection / "selection.json")
     winners = [candidate for candidate in candidates if candidate.architecture == chosen["winner"]]
     if len(winners) != 1:
@@ -78,11 +81,11 @@ def record(
         parent = _open_parent(settings, connection, reason, facts, chosen)
         try:
             runs = {c.architecture: _child(settings, connection, parent, c) for c in candidates}
-            _log_data(connection, parent, dataset, facts)
+            log_data(connection, parent, pd.read_parquet(dataset / "manifest.parquet").head(0), facts)
             _log_pages(connection, parent, "validation", validation)
             _log_pages(connection, parent, "selection", selection)
             evaluation = read_json(winner.evaluation / "evaluation.json")
-            _log_figures(connection, parent, evaluation)
+            log_figures(connection, parent, evaluation)
             lineage = _lineage(settings, store, facts, chosen, parent, runs)
             bundle = write_bundle(
                 out / "bundle",
@@ -163,7 +166,7 @@ def _child(settings: Settings, connection: "MlflowClient", parent: str, candidat
     missing = [(int(row["epoch"]), row) for row in curves if int(row["epoch"]) not in logged]
     log_curve(connection, run_id, missing)
     _log_network(connection, run_id, read_json(candidate.network / "network.json"))
-    _log_figures(connection, run_id, read_json(candidate.evaluation / "evaluation.json"))
+    log_figures(connection, run_id, read_json(candidate.evaluation / "evaluation.json"))
     _log_pages(connection, run_id, "evaluation", candidate.evaluation)
     connection.set_terminated(run_id, "FINISHED")
     return run_id
@@ -202,7 +205,7 @@ def _log_network(connection: "MlflowClient", run_id: str, network: Mapping[str, 
     connection.log_batch(run_id, params=params)
 
 
-def _log_figures(connection: "MlflowClient", run_id: str, evaluation: Mapping[str, Any]) -> None:
+def log_figures(connection: "MlflowClient", run_id: str, evaluation: Mapping[str, Any]) -> None:
     """Log every figure of an evaluation as `test/<finding>/<metric>`, with the bounds of its interval."""
     row: dict[str, float] = {}
     for finding, metrics in evaluation.get("metrics", {}).items():
@@ -214,13 +217,11 @@ def _log_figures(connection: "MlflowClient", run_id: str, evaluation: Mapping[st
     log_curve(connection, run_id, [(0, row)])
 
 
-def _log_data(connection: "MlflowClient", run_id: str, dataset: Path, facts: Mapping[str, Any]) -> None:
-    """Log the dataset as the run's input, by DVC's digest of its folder."""
+def log_data(connection: "MlflowClient", run_id: str, frame: "pd.DataFrame", facts: Mapping[str, Any]) -> None:
+    """Log the dataset as the run's input, by DVC's digest of its folder; `frame` is empty and says its columns."""
     import mlflow.data
-    import pandas as pd
     from mlflow.entities import DatasetInput, InputTag
 
-    frame = pd.read_parquet(dataset / "manifest.parquet").head(0)
     digest = str(facts.get("revision") or facts["manifest_digest"])[:36]
     # MLflow profiles the frame it is given; an empty one says its columns, and `counts` says the rest.
     with warnings.catch_warnings():
@@ -257,7 +258,7 @@ def _lineage(
     return {
         "git_commit": head.hash,
         "git_clean": head.clean,
-        "code_digest": code_digest(_CODE),
+        "code_digest": code_digest(CODE),
         "data_revision": str(facts.get("revision", "")),
         "data_source": str(facts.get("source", "")),
         "manifest_digest": str(facts["manifest_digest"]),

@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ import numpy as np
 
 from thorax.bundle import Bundle, identity
 from thorax.bundle.verify import read_info
-from thorax.errors import BundleError
+from thorax.errors import BundleError, GateError
+from thorax.files import write_json
 from thorax.provenance import versions as installed
 from thorax.registry.challenge import with_champion
 from thorax.registry.decisions import decide, heal
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 #: What the registered model needs to answer; PyTorch and MLflow's own server are not among it.
 _NEEDS = ("thorax", "numpy", "pandas", "onnxruntime", "opencv-python-headless", "pillow", "safetensors", "pydantic")
 _ARTIFACT = "model"
+#: All settings under which a version was made, beside its bundle.
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def register(
     store: Path | None = None,
     run_id: str | None = None,
     reason: str = "",
+    more_gates: Sequence[Gate] = (),
+    must_pass: bool = False,
 ) -> Registered:
     """Register a bundle as a new version, as challenger, and as champion where there is none and its gates pass.
 
@@ -86,8 +91,11 @@ def register(
         store: the image store of its test split, on which the champion is scored where it has not answered yet.
         run_id: the MLflow run that it belongs to; one is made where it is not given.
         reason: why the model was made, for the history.
+        more_gates: verdicts that stand on the version beside those that every model must pass.
+        must_pass: register nothing where a gate did not pass.
 
     Raises:
+        GateError: a gate did not pass, and `must_pass`.
         BundleError: the folder is no bundle, or was changed. One that does not prove itself is registered, and its
             gate says so.
         RegistryError: the registry cannot be reached.
@@ -97,7 +105,13 @@ def register(
     connection = client(settings)
     judged = aliases(settings, connection).get(CHAMPION, "")
     comparison = with_champion(settings, connection, evidence, store)
-    gates = judge(evaluation, settings.registry.gates, try_out(bundle), comparison)
+    gates = (*judge(evaluation, settings.registry.gates, try_out(bundle), comparison), *more_gates)
+    if must_pass and (failed := [gate for gate in gates if not gate.passed]):
+        lines = "\n  ".join(f"{gate.name}: {gate.text}" for gate in failed)
+        raise GateError(
+            f"The model did not pass what was agreed, and is not registered:\n  {lines}",
+            "Choose other members, or register it all the same with --anyway; promotion then refuses it.",
+        )
     with speaking(settings):
         _ensure_model(settings, connection)
         known = _same(settings, connection, digest)
@@ -220,6 +234,8 @@ def _create(
         )
         if evidence is not None:
             evidence.save(model / FILE)
+        # What `thorax models reproduce` runs again; the run's parameters are cut at 6,000 characters each.
+        write_json(model / SETTINGS, settings.model_dump(mode="json"))
         connection.log_artifacts(run_id, str(model), _ARTIFACT)
     uri = connection.get_run(run_id).info.artifact_uri
     kind = "synthetic phantoms" if info["synthetic"] else "radiographs"

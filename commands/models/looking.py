@@ -1,0 +1,136 @@
+"""`thorax models list | show | history | card | ui`: what the registry knows."""
+
+import json as _json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.console import out, print_json, table
+from commands.models.shared import SIGN, Json, Set, Which, decisions, figure, settings_of, short, told
+
+if TYPE_CHECKING:
+    from thorax.registry.versions import Version
+
+
+def list_(set_: Set = None, json: Json = False) -> None:
+    """List every version, the newest first."""
+    from thorax.registry.versions import list_versions
+
+    found = list_versions(settings_of(set_))
+    if json:
+        print_json([item.as_dict() for item in found])
+        return
+    if not found:
+        out.print("No model is registered yet. Train one: [cyan]thorax pipeline run[/]")
+        return
+    rows = [
+        (
+            item.version,
+            ", ".join(item.aliases),
+            item.state,
+            SIGN[item.passed],
+            item.facts.get("architecture", ""),
+            figure(item, "auroc"),
+            figure(item, "ece"),
+            "phantoms" if item.facts.get("synthetic") == "true" else "radiographs",
+            f"{item.created:%Y-%m-%d %H:%M}",
+        )
+        for item in found
+    ]
+    columns = ("version", "alias", "state", "gates", "architecture", "AUROC", "ECE", "trained on", "made (UTC)")
+    table(f"Versions of {found[0].name}: test split, mean over findings", columns, rows, right=("AUROC", "ECE"))
+
+
+def show(which: Which = "champion", set_: Set = None, json: Json = False) -> None:
+    """Show where a version comes from, what its gates said, and what became of it."""
+    from rich.markup import escape
+
+    from thorax.registry.versions import resolve
+
+    settings = settings_of(set_)
+    item = resolve(settings, which)
+    entries = [entry for entry in decisions(settings) if item.version in (entry.source, entry.target)]
+    if json:
+        print_json(item.as_dict() | {"history": [vars(entry) for entry in entries]})
+        return
+    out.print(
+        f"[bold]{item.name} version {item.version}[/] is {item.state}; aliases: {', '.join(item.aliases) or 'none'}"
+    )
+    if item.facts.get("synthetic") == "true":
+        out.print("[yellow]Trained on synthetic phantoms: it says nothing about patients.[/]")
+    rows = [(gate.name, SIGN[gate.passed], escape(gate.text)) for gate in item.gates]
+    table("Gates", ("gate", "verdict", "found"), rows)
+    if item.forced:
+        out.print(f"[yellow]Promoted although a gate did not pass:[/] {escape(item.forced)}", soft_wrap=True)
+    for one in item.approvals:
+        out.print(f"Approved by [bold]{escape(one['who'])}[/] on {one['time'][:10]}: {escape(one['reason'])}")
+    table("Where it comes from", ("what", "value"), [(key, escape(short(value))) for key, value in _chain(item)])
+    table("What became of it", ("when (UTC)", "what", "who", "why"), [told(entry) for entry in entries])
+
+
+#: The chain in the order in which one follows it: what it is, the data, the code, the run, the machine.
+_ORDER = (
+    *("architecture", "findings", "size", "synthetic", "test_images", "bytes", "members"),
+    *("data_source", "data_revision", "manifest_digest", "split_digest", "git_commit", "git_clean", "code_digest"),
+    *("params_digest", "pipeline_run", "training_run", "run", "bundle", "hardware", "versions"),
+)
+
+
+def _chain(item: "Version") -> "Iterator[tuple[str, str]]":
+    """Everything that is recorded of a version's origin, a row each; what holds several facts is taken apart."""
+    known = dict(item.facts) | dict(item.lineage) | {"bundle": item.bundle_digest, "run": item.run_id}
+    names = [name for name in _ORDER if name in known] + sorted(set(known) - set(_ORDER))
+    for name in names:
+        try:
+            value = _json.loads(known[name])
+        except ValueError:
+            value = known[name]
+        if isinstance(value, Mapping):
+            yield from ((f"{name}: {key}", str(part)) for key, part in value.items())
+        elif isinstance(value, list):
+            yield from (
+                (f"{name}: {part.get('version', '')}", part.get("architecture", "") + " " + part.get("bundle", ""))
+                for part in value
+                if isinstance(part, Mapping)
+            )
+        else:
+            yield name, known[name]
+
+
+def history(set_: Set = None, json: Json = False) -> None:
+    """List every decision: who, when, why, from which version to which."""
+    entries = decisions(settings_of(set_))
+    if json:
+        print_json([vars(entry) for entry in entries])
+        return
+    table("Decisions, the oldest first", ("when (UTC)", "what", "who", "why"), [told(entry) for entry in entries])
+
+
+def ui(
+    port: Annotated[int, typer.Option(help="Where to listen, on this machine alone.")] = 5000, set_: Set = None
+) -> None:
+    """Open MLflow's own pages on the runs and models. Ends with Ctrl-C."""
+    from thorax.registry.ui import become_server, needs_server
+
+    settings = settings_of(set_)
+    if not needs_server(settings):
+        out.print(f"MLflow's pages are at {settings.tracking_uri}")
+        return
+    out.print(f"MLflow starts at [cyan]http://127.0.0.1:{port}[/]; end it with Ctrl-C.")
+    become_server(settings, port)
+
+
+def card(which: Which = "champion", set_: Set = None, json: Json = False) -> None:
+    """Print a version's model card."""
+    from rich.markdown import Markdown
+
+    from thorax.registry.bundles import fetch
+
+    text = (fetch(settings_of(set_), which) / "model_card.md").read_text(encoding="utf-8")
+    if json:
+        print_json({"card": text})
+    elif out.is_terminal:
+        out.print(Markdown(text))
+    else:
+        out.print(text, markup=False, soft_wrap=True)
