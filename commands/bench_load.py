@@ -3,20 +3,25 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 _BOUNDARY = "thorax-bench"
+_AGAIN_SECONDS = 0.05
 
 
 @dataclass
 class Load:
-    """What came back: seconds each answer took, statuses, and how long all of it lasted."""
+    """What came back: seconds each answer took, statuses, and how long all of it lasted.
+
+    `repeated` counts requests whose connection broke before the answer and that were sent again.
+    """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    repeated: int = 0
 
     @property
     def per_second(self) -> float:
@@ -29,6 +34,29 @@ class Load:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How to ask.
+
+    Attributes:
+        clients: that ask at once, each again as soon as it is answered.
+        seconds: how long.
+        rate: requests a second of all clients together, whoever is free; None: as fast as they are answered.
+        patience: seconds for which a request is sent again after its connection broke; 0: it counts as failed.
+        stop: asked after every answer; ends the load early.
+    """
+
+    clients: int
+    seconds: float
+    rate: float | None = None
+    patience: float = 0.0
+    stop: Callable[[], bool] = lambda: False
+
+
+#: Takes which client it was, the request's number, and the body of a good answer.
+Keep = Callable[[int, int, bytes], None]
+
+
 def request_bytes(address: str, route: str, image: bytes) -> bytes:
     """Return a whole HTTP request that uploads an image."""
     body = (
@@ -39,49 +67,102 @@ def request_bytes(address: str, route: str, image: bytes) -> bytes:
         + image
         + f"\r\n--{_BOUNDARY}--\r\n".encode()
     )
+    return raw_request(address, route, body, f"multipart/form-data; boundary={_BOUNDARY}")
+
+
+def raw_request(address: str, route: str, body: bytes, kind: str) -> bytes:
+    """Return a whole HTTP request with a body of some kind."""
     head = (
         f"POST {route} HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\n"
-        f"Content-Type: multipart/form-data; boundary={_BOUNDARY}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-def run_load(address: str, requests: Sequence[bytes], clients: int, seconds: float, rate: float | None = None) -> Load:
+def run_load(
+    address: str,
+    requests: Sequence[bytes],
+    clients: int,
+    seconds: float,
+    rate: float | None = None,
+) -> Load:
     """Ask for `seconds`; each client asks again as soon as it is answered, or all together at `rate` a second."""
-    return asyncio.run(_run(address, requests, clients, seconds, rate))
+    return run_plan(address, requests, Plan(clients, seconds, rate))
 
 
-async def _run(address: str, requests: Sequence[bytes], clients: int, seconds: float, rate: float | None) -> Load:
+def run_plan(address: str, requests: Sequence[bytes], plan: Plan, keep: Keep | None = None) -> Load:
+    """Ask as planned, and hand every good answer's body to `keep`."""
+    return asyncio.run(_run(address, requests, plan, keep))
+
+
+async def _run(address: str, requests: Sequence[bytes], plan: Plan, keep: Keep | None) -> Load:
     load = Load()
-    turns = itertools.cycle(requests)
+    numbers = itertools.count()
     start = time.perf_counter()
     ticks = itertools.count()
 
-    async def client() -> None:
-        where = urlsplit(address)
-        reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 24)
-        while True:
-            due = start + next(ticks) / rate if rate else time.perf_counter()
-            if due >= start + seconds or time.perf_counter() >= start + seconds:
+    async def client(who: int) -> None:
+        line = _Line(address)
+        while not plan.stop():
+            due = start + next(ticks) / plan.rate if plan.rate else time.perf_counter()
+            if due >= start + plan.seconds or time.perf_counter() >= start + plan.seconds:
                 break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            began = due if rate else time.perf_counter()
-            if reader.at_eof():  # the server ends connections that were idle for seconds, as any server does
-                reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=1 << 24)
-            writer.write(next(turns))
-            status = await _answer(reader)
-            if status == 200:
+            began = due if plan.rate else time.perf_counter()
+            number = next(numbers) % len(requests)
+            answer = await _ask(line, requests[number], plan, load)
+            if answer is None:
+                load.failed.append("connection")
+            elif answer[0] == 200:
                 load.latencies.append(time.perf_counter() - began)
+                if keep is not None:
+                    keep(who, number, answer[1])
             else:
-                load.failed.append(str(status))
-        writer.close()
+                load.failed.append(str(answer[0]))
+        line.close()
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client(who) for who in range(plan.clients)))
     load.seconds = time.perf_counter() - start
     return load
 
 
-async def _answer(reader: asyncio.StreamReader) -> int:
+async def _ask(line: "_Line", request: bytes, plan: Plan, load: Load) -> tuple[int, bytes] | None:
+    """Send a request, again where its connection breaks and patience lasts; return status and body, or None."""
+    until = time.perf_counter() + plan.patience
+    while True:
+        try:
+            return await line.ask(request)
+        except (OSError, asyncio.IncompleteReadError):
+            line.close()
+            if time.perf_counter() >= until or plan.stop():
+                return None
+            load.repeated += 1
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+
+class _Line:
+    """One connection that is kept, and made again where the server ended it."""
+
+    def __init__(self, address: str) -> None:
+        where = urlsplit(address)
+        self._host, self._port = where.hostname, where.port
+        self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        if self._ends is None or self._ends[0].at_eof():  # servers end connections that were idle for seconds
+            self.close()
+            self._ends = await asyncio.open_connection(self._host, self._port, limit=1 << 24)
+        reader, writer = self._ends
+        writer.write(request)
+        return await _answer(reader)
+
+    def close(self) -> None:
+        if self._ends is not None:
+            self._ends[1].close()
+            self._ends = None
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     length = 0
@@ -89,5 +170,4 @@ async def _answer(reader: asyncio.StreamReader) -> int:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
-    await reader.readexactly(length)
-    return status
+    return status, await reader.readexactly(length)
