@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -53,11 +54,13 @@ class Commit:
 def commit(folder: Path | str) -> Commit:
     """Return the commit checked out in `folder`, and whether tracked files are as committed.
 
-    Untracked files are ignored: they are not part of the code that ran from the repository.
+    Untracked files are ignored: they are not part of the code that ran from the repository. A container image carries
+    no repository; there the variable `THORAX_COMMIT`, set when it was built, tells.
     """
     head = _git(folder, "rev-parse", "HEAD")
     if not head:
-        return Commit("", clean=False)
+        built = os.environ.get("THORAX_COMMIT", "")
+        return Commit(built, clean=True) if re.fullmatch("[0-9a-f]{40}", built) else Commit("", clean=False)
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return Commit(head.strip(), clean=changes is not None and not changes.strip())
 
