@@ -14,25 +14,35 @@ from thorax.prediction import Prediction
 
 if TYPE_CHECKING:
     from serving.scoring import Scored
+    from thorax.reporting import Source
 
 _IMAGE = "image"
 
 
-def check(format: Format, file: bytes, findings: Sequence[str]) -> None:
-    """Refuse what cannot be drawn up, before it is scored.
+def source(format: Format, file: bytes, findings: Sequence[str]) -> "Source | None":
+    """Return the header that a DICOM object needs, and refuse what cannot be drawn up, before it is scored.
 
     Raises:
         InputError: a report on what is no DICOM image, or one picture of several findings.
+        ImageError: the header does not say which study and image it is.
     """
+    if format not in ("dicom-sc", "dicom-sr"):
+        return None
     from thorax.imaging.reading import sniff
+    from thorax.reporting import source_of
 
-    if format == "dicom-sr" and sniff(file) != "DICOM":
+    if sniff(file) == "DICOM":
+        found = source_of(file)
+    elif format == "dicom-sr":
         raise InputError(
             "A structured report refers to a DICOM image, and this is none.",
             "Send the DICOM file, or ask for dicom-sc.",
         )
+    else:
+        found = None
     if format == "dicom-sc" and len(findings) > 1:
         raise InputError("A Secondary Capture shows one finding.", "Name one in `findings`, or none for the first.")
+    return found
 
 
 def draw(scored: "Scored", findings: Sequence[str], how: Literal["overlay", "layer"], side: int) -> dict[str, bytes]:
@@ -68,15 +78,14 @@ def as_multipart(prediction: Prediction, pictures: dict[str, bytes]) -> Response
 
 
 def as_dicom(
-    scored: "Scored", file: bytes, format: Literal["dicom-sc", "dicom-sr"], findings: Sequence[str]
+    scored: "Scored", source: "Source | None", format: Literal["dicom-sc", "dicom-sr"], findings: Sequence[str]
 ) -> Response:
     """Return a DICOM object (PS3.10): a picture of one finding, or a structured report of the whole answer."""
     from thorax import reporting
 
-    source = reporting.source_of(file) if scored.radiograph.kind == "DICOM" else None
     prediction = scored.prediction
     if format == "dicom-sr":
-        assert source is not None  # `check` has seen to it
+        assert source is not None  # `source` has seen to it
         made = reporting.structured_report(source, prediction)
     else:
         first = max(prediction.findings, key=lambda one: one.probability).finding

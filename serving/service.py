@@ -125,11 +125,11 @@ class Thorax:
         from serving import explaining
 
         wanted = self._wanted(findings)
-        explaining.check(format, file, wanted)
+        source = explaining.source(format, file, wanted)
         scored = self.scorer.score(file, age, sex, view)
         with self.scorer.instruments.stage("explain"):
             if format in ("dicom-sc", "dicom-sr"):
-                return cast("Explanation", explaining.as_dicom(scored, file, format, wanted))
+                return cast("Explanation", explaining.as_dicom(scored, source, format, wanted))
             pictures = explaining.draw(scored, wanted, draw, side)
             if format == "multipart":
                 return cast("Explanation", explaining.as_multipart(scored.prediction, pictures))
