@@ -1,15 +1,8 @@
 """`make bench-trust`: whether a model may be believed, measured, beside what was agreed.
 
-    python -m commands.bench_trust --real ../shared/data --json
+    python -m commands.bench_trust --real ../shared/data --markdown docs/trust.md
 
-Four parts; those that need real radiographs are left out where there are none:
-
-- *published*: a published DenseNet's probabilities for 22,433 real NIH images, calibrated on one half of the patients
-  and judged on the other, ten halves (five splits, each half once for either use);
-- *own*: a small network trained here, with the focal loss, on `nih256`; kept under `var/bench/trust`;
-- *strange*: that network's out-of-distribution score against photographs, CT and MR, negatives and turned images;
-- *speed*: the bootstrap on as many images and findings, the report page, and the price of explanations beside the
-  grad-cam library's, in the same run.
+`--list` says what the parts are. Those that need real radiographs are left out where there are none.
 """
 
 import os
@@ -23,31 +16,54 @@ from commands.console import out, print_json, progress, table
 
 #: What was measured, the figure as text, what it must be, and whether it is; None where nothing was agreed.
 Row = tuple[str, str, str, bool | None]
-_PARTS = ("published", "own", "strange", "speed")
+PARTS = {
+    "published": "a published DenseNet's probabilities for 22,433 real radiographs, calibrated on one half of the "
+    "patients and judged on the other, ten halves",
+    "own": "small networks trained here on nih256 with the focal loss (kept under var/bench/trust): calibration, "
+    "operating points",
+    "strange": "such a network's out-of-distribution score against photographs, CT and MR, negatives, turned and "
+    "childlike images",
+    "explain": "its heatmaps beside the grad-cam library's and random maps: boxes, deletion and insertion, "
+    "redrawn weights",
+    "speed": "the bootstrap, the report page, and the price of explanations; needs no real radiograph",
+}
+#: In a Markdown file the table stands between these two lines.
+BEGIN, END = "<!-- make bench-trust -->", "<!-- end of make bench-trust -->"
 
 
 def bench(
     real: Annotated[Path | None, typer.Option(help="Folder of real radiographs; default: THORAX_REAL_DATA.")] = None,
-    part: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(_PARTS)}; repeatable. Default: all.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the own network.")] = 10,
+    part: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PARTS)}; repeatable. Default: all.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each own network.")] = 10,
+    networks: Annotated[int, typer.Option(min=1, help="Own networks, which differ in their seed.")] = 3,
+    list_parts: Annotated[bool, typer.Option("--list", help="Say what the parts are, and measure nothing.")] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table into this Markdown file, in the place of the one there.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure calibration, conformal answers, strangeness, explanation and evaluation."""
+    from commands import bench_trust_own as with_network
     from commands import bench_trust_parts as parts
     from thorax.errors import InputError, nearest
     from thorax.settings import load
 
-    wanted = part or list(_PARTS)
+    if list_parts:
+        table("Parts of bench-trust", ("part", "what it measures"), PARTS.items())
+        return
+    wanted = part or list(PARTS)
     for name in wanted:
-        if name not in _PARTS:
-            raise InputError(f"There is no part {name!r}.", nearest(name, _PARTS))
+        if name not in PARTS:
+            raise InputError(f"There is no part {name!r}.", nearest(name, PARTS))
     settings = load()
     folder = real or Path(os.environ.get("THORAX_REAL_DATA", settings.home.parent / "shared" / "data"))
     have = (folder / "nih256").is_dir() and (folder / "labels").is_dir()
+    made = with_network.Own(settings, folder.resolve(), epochs, networks)
     jobs: dict[str, Callable[[], list[Row]]] = {
         "published": lambda: parts.published(folder),
-        "own": lambda: parts.own(settings, folder, epochs),
-        "strange": lambda: parts.strange(settings, folder, epochs),
+        "own": lambda: with_network.own(made),
+        "strange": lambda: with_network.strange(made),
+        "explain": lambda: with_network.explain(made),
         "speed": parts.speed,
     }
     found: dict[str, list[Row]] = {}
@@ -56,6 +72,8 @@ def bench(
             if have or name == "speed":
                 found[name] = jobs[name]()
             advance()
+    if markdown is not None:
+        write_markdown(markdown, found)
     if json:
         print_json({name: [_entry(row) for row in rows] for name, rows in found.items()})
         return
@@ -63,6 +81,25 @@ def bench(
     table("May it be believed?", ("part", "what", "measured", "agreed", ""), rows, right=("measured", "agreed"))
     if not have:
         out.print(f"No real radiographs in {folder}: only what needs none was measured. Name a folder with --real.")
+
+
+def write_markdown(file: Path, found: dict[str, list[Row]]) -> None:
+    """Write the table between its two marks in a Markdown file; a file without them is given them at its end."""
+    from thorax.files import write_text
+
+    lines = [BEGIN, "", "| part | what | measured | agreed | |", "|---|---|---:|---:|---|"]
+    for name, rows in found.items():
+        for what, value, must, ok in rows:
+            verdict = "" if ok is None else "reached" if ok else "**missed**"
+            lines.append(f"| {name} | {what} | {value} | {must} | {verdict} |")
+    block = "\n".join([*lines, "", END])
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    before, mark, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2] if mark else ""
+    if not mark:
+        before = f"{text.rstrip()}\n\n" if text else ""
+        after = "\n"
+    write_text(file, before + block + after)
 
 
 def _entry(row: Row) -> dict[str, Any]:

@@ -1,11 +1,9 @@
-"""The measurements of `make bench-trust`; each returns rows of its table."""
+"""The parts of `make bench-trust` that need no network of the project's own; each returns rows of its table."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from thorax.settings import Settings
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,115 +95,6 @@ def published(folder: Path) -> "list[Row]":
     ]
 
 
-def own(settings: Settings, folder: Path, epochs: int) -> "list[Row]":
-    """Train a small network with the focal loss on real radiographs, calibrate it, and judge it on test patients."""
-    import numpy as np
-
-    from thorax.calibration.outputs import read_outputs
-    from thorax.calibration.run import fit
-    from thorax.evaluation.run import evaluate
-
-    place = _own_network(settings, folder, epochs)
-    facts = evaluate(
-        place / "network",
-        place / "calibration",
-        place / "store",
-        settings.evaluation,
-        place / "evaluation",
-        "own",
-        False,
-    )
-    metrics, mean = facts["metrics"], facts["metrics"]["mean"]
-    often = [name for name in facts["findings"] if metrics[name]["positives"] >= 50]
-    reached = {name: metrics[name]["sensitivity"]["value"] for name in often}
-    target = facts["calibration"]["info"]["target"]
-    worst = max(often, key=lambda name: abs(reached[name] - target))
-    ratio = mean["ece"]["value"] / mean["ece_raw"]["value"]
-    sure_raw = sum(metrics[name]["overconfident_raw"] for name in facts["findings"])
-    sure = sum(metrics[name]["overconfident"] for name in facts["findings"])
-
-    # One split says little of 50 positives: ten halves of all patients that the network has not learnt from say more.
-    parts = [read_outputs(place / "network" / f"outputs-{split}.npz") for split in ("calibration", "test")]
-    pooled = replace(
-        parts[0],
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("image_id", "patient_id", "logits", "features", "truth")
-        },
-        maps=None,
-    )
-    found = []
-    for seed in range(10):
-        names = np.random.default_rng(seed).permutation(np.unique(pooled.patient_id))
-        half = np.isin(pooled.patient_id, names[: len(names) // 2])
-        kept = replace(pooled, **{name: getattr(pooled, name)[half] for name in _ARRAYS})
-        calibration = fit(tuple(facts["findings"]), kept, kept.features, settings.calibration)
-        called = calibration.decisions(calibration.probabilities(pooled.logits[~half]))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            present = pooled.truth[~half] == 1
-            found.append((called & present).sum(axis=0) / present.sum(axis=0))
-    halves = np.nanmean(found, axis=0)[[facts["findings"].index(name) for name in often]]
-    furthest = float(np.abs(halves - target).max())
-    return [
-        ("mean test AUROC", f"{mean['auroc']['value']:.3f}", "", None),
-        (
-            "ECE before → after",
-            f"{mean['ece_raw']['value']:.3f} → {mean['ece']['value']:.3f}",
-            "≤ a third",
-            ratio <= 1 / 3,
-        ),
-        (
-            f"sensitivity furthest from {target} ({worst})",
-            f"{reached[worst]:.3f}",
-            "± 0.05",
-            abs(reached[worst] - target) <= 0.05,
-        ),
-        ("the same, mean of ten patient-halves", f"off by {furthest:.3f}", "± 0.05", furthest <= 0.05),
-        ("above 0.9 and wrong, before → after", f"{sure_raw} → {sure}", "≤ a fifth", sure <= sure_raw / 5),
-    ]
-
-
-_ARRAYS = ("image_id", "patient_id", "logits", "features", "truth")
-
-
-def strange(settings: Settings, folder: Path, epochs: int) -> "list[Row]":
-    """Tell other things, and radiographs that were turned or negated, from test radiographs."""
-    import numpy as np
-    import onnxruntime
-
-    from thorax.calibration import Calibration
-    from thorax.evaluation.ranking import auroc
-    from thorax.preprocessing.store import ImageStore
-
-    place = _own_network(settings, folder, epochs)
-    store, calibration = ImageStore.open(place / "store"), Calibration.load(place / "calibration")
-    session = onnxruntime.InferenceSession(str(place / "network" / "model.onnx"), providers=["CPUExecutionProvider"])
-
-    def scores(images: "np.ndarray") -> "np.ndarray":
-        parts = [
-            session.run(["features"], {"image": images[start : start + 64, None].astype(np.float32) / 255})[0]
-            for start in range(0, len(images), 64)
-        ]
-        return calibration.ood_score(np.concatenate(parts), images)
-
-    test = store.images(store.indices("test"))
-    usual = scores(test)
-    others = {
-        "photographs": (_photographs(folder, store.size), 0.98),
-        "CT and MR": (_slices(folder, store.size), 0.98),
-        "negatives": (255 - test, 0.90),
-        **{f"turned by {90 * turns}°": (np.rot90(test, turns, (1, 2)), 0.90) for turns in (1, 2, 3)},
-    }
-    rows: list[Row] = []
-    for name, (images, least) in others.items():
-        found = scores(np.ascontiguousarray(images))
-        area = auroc(np.concatenate([usual, found]), np.repeat([0.0, 1.0], [len(usual), len(found)]))
-        caught = float((found > calibration.ood_cutoff).mean())
-        rows.append((f"AUROC, {len(images)} {name} (caught {caught:.0%})", f"{area:.3f}", f"≥ {least}", area >= least))
-    alarms = float((usual > calibration.ood_cutoff).mean())
-    return [*rows, (f"false alarms among {len(usual)} test radiographs", f"{alarms:.1%}", "≤ 5%", alarms <= 0.05)]
-
-
 def speed(images: int = 22_433, findings: int = 14) -> "list[Row]":
     """Time the bootstrap, the report page and the explanations."""
     import tempfile
@@ -278,9 +167,9 @@ def _explanations(findings: int, side: int = 224, rounds: int = 7) -> "list[Row]
     times: dict[str, list[float]] = {"forward": [], "with maps": [], "grad-cam": []}
     with torch.no_grad():
         network(batch)
-    for _ in range(rounds):  # in turns, so that what else the machine does falls on all alike
+    for _ in range(rounds):  # in turns, the least of each: what else the machine does only adds
         for name in times:
-            start = time.perf_counter()
+            start = time.process_time()
             if name == "grad-cam":
                 theirs = gradient_map(network, image, 0)
             else:
@@ -288,11 +177,11 @@ def _explanations(findings: int, side: int = 224, rounds: int = 7) -> "list[Row]
                     output = network(batch)
                     if name == "with maps":
                         maps = network.maps(output.feature_map)
-            times[name].append(time.perf_counter() - start)
-    start = time.perf_counter()
+            times[name].append(time.process_time() - start)
+    start = time.process_time()
     for _ in range(200):
         network.maps(output.feature_map.detach())
-    alone = (time.perf_counter() - start) / 200
+    alone = (time.process_time() - start) / 200
     forward, grad_cam = min(times["forward"]), min(times["grad-cam"])
     ours = (maps[0, 0] - network.head.bias[0]).detach().numpy() / maps.shape[-1] ** 2
     difference = float(np.abs(ours - theirs).max())
@@ -318,51 +207,3 @@ def read_published(folder: Path) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
     findings = [name.removeprefix("prob_") for name in predictions.columns[1:]]
     truth = labels["Finding Labels"].str.get_dummies("|")[findings].to_numpy(float)
     return predictions.iloc[:, 1:].to_numpy(), truth, labels["Patient ID"].to_numpy()
-
-
-def _own_network(settings: Settings, folder: Path, epochs: int) -> Path:
-    """Train and calibrate once, and keep it; a quarter of the patients are for the test, a fifth for calibration."""
-    from thorax.calibration import calibrate
-    from thorax.datasets.ingest import ingest
-    from thorax.preprocessing import build_store
-    from thorax.settings import load
-    from thorax.training import train
-
-    place = settings.var / "bench" / "trust" / f"custom_cnn-{epochs}"
-    shares = {"train": 0.45, "validation": 0.10, "calibration": 0.20, "test": 0.25}
-    overrides = ["data.source=nih", f"data.root={folder / 'nih256'}", "data.findings=nih14", f"train.epochs={epochs}"]
-    recipe = load(settings.home, [*overrides, *(f"split.{name}={share}" for name, share in shares.items())])
-    if not (place / "network" / "model.onnx").is_file():
-        ingest(recipe.data, recipe.data_root, place / "manifest")
-        build_store(recipe.data, recipe.split, recipe.preprocess, place / "manifest", recipe.data_root, place / "store")
-        train(place / "store", "custom_cnn", recipe.train, place / "network")
-    calibrate(place / "network", recipe.calibration, place / "calibration", place / "store")
-    return place
-
-
-def _photographs(folder: Path, size: int) -> "np.ndarray":
-    import numpy as np
-    from PIL import Image
-
-    from thorax.imaging import to_network_input
-
-    files = sorted(path for path in (folder / "natural").iterdir() if path.suffix in (".jpg", ".png"))
-    grey = [np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255 for path in files]
-    return np.stack([to_network_input(pixels, size) for pixels in grey])
-
-
-def _slices(folder: Path, size: int) -> "np.ndarray":
-    """Return CT and MR slices, which reading as a radiograph would refuse, as the network would read them."""
-    import numpy as np
-    import pydicom
-
-    from thorax.imaging import to_network_input
-
-    found: list[Any] = []
-    for path in sorted((folder / "dicom").rglob("*")):
-        if not path.is_file() or path.suffix == ".zst" or not any(kind in path.name for kind in ("CT", "MR")):
-            continue
-        pixels = pydicom.dcmread(path, force=True).pixel_array.astype(np.float32)
-        low, high = np.percentile(pixels, [0.5, 99.5])
-        found.append(to_network_input(np.clip((pixels - low) / max(high - low, 1.0), 0, 1), size))
-    return np.stack(found)

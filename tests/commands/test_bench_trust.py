@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from commands import bench_trust, bench_trust_parts
+from commands import bench_trust, bench_trust_own, bench_trust_parts
+from commands.bench_trust_strange import childlike
 from thorax.errors import InputError
 
 APP = typer.Typer()
@@ -26,6 +28,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setattr(bench_trust_parts, "published", lambda _: ROWS)
 
 
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    for name in ("nih256", "labels"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
 def test_without_real_radiographs_the_rest_is_measured_and_it_says_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(APP, ["--real", str(tmp_path)])
     assert result.exit_code == 0
@@ -34,13 +43,11 @@ def test_without_real_radiographs_the_rest_is_measured_and_it_says_so(tmp_path: 
     assert "published" not in result.output
 
 
-def test_what_missed_is_told_from_what_was_reached(tmp_path: Path) -> None:
-    for name in ("nih256", "labels"):
-        (tmp_path / name).mkdir()
-    result = CliRunner().invoke(APP, ["--real", str(tmp_path), "--part", "published", "--json"])
+def test_what_missed_is_told_from_what_was_reached(real: Path) -> None:
+    result = CliRunner().invoke(APP, ["--real", str(real), "--part", "published", "--json"])
     rows = json.loads(result.output[result.output.index("{") :])["published"]
     assert [row["reached"] for row in rows] == [True, False, None]
-    shown = CliRunner().invoke(APP, ["--real", str(tmp_path), "--part", "published"]).output
+    shown = CliRunner().invoke(APP, ["--real", str(real), "--part", "published"]).output
     assert "reached" in shown
     assert "missed" in shown
 
@@ -49,3 +56,64 @@ def test_an_unknown_part_is_named() -> None:
     result = CliRunner().invoke(APP, ["--part", "speeds"])
     assert isinstance(result.exception, InputError)
     assert "Did you mean speed?" in str(result.exception)
+
+
+def test_the_parts_are_listed_without_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_trust_parts, "speed", lambda: pytest.fail("it measured"))
+    shown = CliRunner().invoke(APP, ["--list"]).output
+    assert all(name in shown for name in ("published", "own", "strange", "explain", "speed"))
+
+
+def test_the_table_is_written_into_a_page_and_replaced_there(real: Path) -> None:
+    page = real / "trust.md"
+    page.write_text("# Trust\n\nWords.\n", encoding="utf-8")
+    options = ["--real", str(real), "--part", "speed", "--markdown", str(page)]
+    for _ in range(2):
+        assert CliRunner().invoke(APP, options).exit_code == 0
+        page.write_text(page.read_text(encoding="utf-8") + "More words.\n", encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Trust\n\nWords.\n\n<!--")
+    assert text.count("| speed | mean ECE-15 | 0.0059 | ≤ 0.0060 | reached |") == 1
+    assert text.count("**missed**") == 1
+    assert text.count("More words.") == 2
+
+
+def test_each_own_network_takes_the_epochs_that_were_asked_for_and_a_seed_of_its_own(home: Path) -> None:
+    from thorax.settings import load
+
+    made = bench_trust_own.Own(load(home), home, epochs=3, networks=2)
+    recipes = [made.recipe(number).train for number in (1, 2)]
+    assert [recipe.of("custom_cnn").epochs for recipe in recipes] == [3, 3]
+    assert recipes[1].seed == recipes[0].seed + 1
+
+
+def test_a_childlike_chest_is_smaller_and_goes_on_above_and_below() -> None:
+    image = np.full((96, 96), 40, dtype=np.uint8)
+    image[:, 20:76] = 200
+    small = childlike(image)
+    assert small.shape == image.shape
+    assert small.dtype == np.uint8
+    assert (small[48] > 120).sum() == pytest.approx(56 * 0.71, abs=4)
+    assert (small[2] > 120).sum() == pytest.approx((small[48] > 120).sum(), abs=1)
+    assert small[48, 2] == 40
+
+
+def test_how_near_the_target_chance_alone_lets_a_sensitivity_be() -> None:
+    draws = np.random.default_rng(0).binomial(60, 0.9, 200_000) / 60
+    expected = (np.abs(draws - 0.9) <= 0.05 + 1e-12).mean()
+    assert bench_trust_own._by_chance([60, 60], 0.9) == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_the_own_parts_train_and_measure(real_data: Path, home: Path) -> None:
+    from thorax.settings import load
+
+    # One epoch of small pictures: that every part runs through, not how well.
+    small = ("preprocess.size=64", "evaluation.bootstrap=20", "evaluation.faithfulness=4")
+    made = bench_trust_own.Own(load(home), real_data, epochs=1, networks=1, overrides=small)
+    for part in (bench_trust_own.own, bench_trust_own.strange, bench_trust_own.explain):
+        rows = part(made)
+        assert all(what and value for what, value, _, _ in rows)
+    equal = next(row for row in rows if "before its rectifier" in row[0])
+    assert equal[3] is True

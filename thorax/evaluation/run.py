@@ -237,6 +237,7 @@ def measure(
             located, outputs.patient_id, findings, settings.bootstrap, settings.seed, settings.confidence
         ),
         "cooccurrence": cooccurrence(scores.decisions, probabilities, outputs.truth, findings),
+        "faithfulness": None,  # needs the network, not its outputs alone; see `evaluate`
         "no_finding_filter": _filtered(scores, weights, rows, findings, options),
     }
     return Evaluated(facts, outputs, calibration, scores, rows, located)

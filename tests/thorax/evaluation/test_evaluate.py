@@ -10,12 +10,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from thorax.calibration import Calibration
+from thorax.calibration.conformal import Cutoffs
+from thorax.calibration.outputs import read_outputs
 from thorax.errors import InputError
 from thorax.evaluation import evaluate, select
 from thorax.evaluation.card import write_card
 from thorax.evaluation.localization import localization_figures, locate
 from thorax.evaluation.paired import Answers, compare
 from thorax.evaluation.ranking import auroc, delong
+from thorax.evaluation.run import measure
 from thorax.settings import Evaluation, Select
 
 SETTINGS = Evaluation(bootstrap=60)
@@ -201,3 +205,15 @@ def test_the_card_takes_every_number_from_the_evaluation(facts: dict) -> None:
         assert f"## {title}\n" in card
     assert "too small" in card
     assert "abc123" in card
+
+
+def test_a_view_is_judged_by_the_cutoffs_of_its_own(folders) -> None:
+    calibration = Calibration.load(folders.calibration)
+    never = {"AP": Cutoffs(present=-1.0, absent=2.0)}  # in AP images everything is answered "absent"
+    own = replace(calibration, by_finding=tuple(replace(one, cutoffs_by_group=never) for one in calibration.by_finding))
+    outputs = read_outputs(folders.train / "outputs-test.npz")
+    rows = pd.DataFrame({"view": np.where(np.arange(240) % 2, "AP", "PA")})
+    boxes = pd.DataFrame(columns=["image_id", "finding"])
+    found = measure(outputs, own, rows, boxes, SETTINGS).facts["conformal"]["groups"]["view"]
+    assert found["AP"]["missed"]["value"] == 1.0
+    assert found["PA"]["missed"]["value"] < 0.3
