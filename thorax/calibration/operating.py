@@ -4,11 +4,11 @@ A threshold for a sensitivity of 0.90 hangs on the lowest tenth of the positives
 probabilities say how the positives lie, too, and with every image. So both speak: what was seen, and as if `prior` more
 positives (and negatives) had been seen that lie as the probabilities say. On a published network, calibrated on 150 to
 500 patients, 50 bring the root mean square error of the reached sensitivity from .09 to .05 (8 to 20 positives), .06
-to .04 (20 to 50), and .06 to .04 (50 to 120); 30 to 200 do about as well. Small networks of our own, whose probabilities
-are worse, like fewer (.042 with 30, .043 with 100, .045 with none, at 40 to 110 positives).
+to .04 (20 to 50), and .06 to .04 (50 to 120); 30 to 200 do about as well. Small networks of our own, whose
+probabilities are worse, like fewer: .042 with 30, .043 with 100, .045 with none, at 40 to 110 positives.
 
 What remains is mostly the test patients' own chance: of 100 positives, a threshold that finds each with probability .90
-finds 84 to 95 (19 times in 20), and of 50, 41 to 49. No rule for the threshold can do better than that on one split.
+finds 84 to 95 (19 times in 20), and of 50, 41 to 49. No rule for the threshold can do better on one split.
 """
 
 from dataclasses import dataclass
