@@ -67,7 +67,7 @@ class Guard:
     def __init__(self, app: ASGIApp, runtime: Callable[[], Runtime] = Runtime.read) -> None:
         self._app = app
         self._limits = runtime()
-        self._keys = Keys(self._limits.keys)
+        self._keys = Keys(self._limits.keys, self._limits.inner_key)
         self._rates = Rates(self._limits.rate_limit, self._limits.workers)
         self._access = AccessLog(self._limits.access)
         self._waiting = 0

@@ -4,19 +4,27 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from serving.client import CERTIFICATE, KEY
 from serving.pointer import Pointer, write_pointer
 from serving.publisher import ALIAS, CHALLENGER, Publisher
 from serving.receiver import Receiver
 from serving.runtime import VARIABLE, Runtime
+from serving.security.journals import AuditLog
+from serving.security.keys import digest_of, new_token
 from thorax.errors import SettingsError, ThoraxError
 from thorax.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 _READY_SECONDS = 180.0
 
@@ -33,6 +41,24 @@ class Running:
     page: str | None
     log: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    #: The service's own certificate, where it speaks https.
+    certificate: Path | None = None
+    #: A key for the page and for this process.
+    key: str = field(default="", repr=False)
+
+    def get(self, route: str) -> "httpx.Response":
+        """Ask the service something.
+
+        Raises:
+            httpx.HTTPError: it does not answer.
+        """
+        import httpx
+
+        from serving.client import pinned_to
+
+        trust = pinned_to(self.certificate) if self.certificate else True
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.get(f"{self.address}/{route}", timeout=5, verify=trust, headers=headers)
 
     def check(self) -> None:
         """Look whether everything still runs.
@@ -51,7 +77,7 @@ class Running:
         import httpx
 
         try:
-            answer = httpx.get(f"{self.address}/model", timeout=5)
+            answer = self.get("model")
             told = answer.json()
         except (httpx.HTTPError, ValueError):
             return "The service does not answer."
@@ -117,7 +143,10 @@ def launched(
     port = _free_port(host) if port == 0 else _require_free(host, port)
     log = runtime.folder / "service.log"
     publisher = _first_pointer(settings, runtime, bundle)
-    started = Running(f"http://{host}:{port}", None, log)
+    certificate, private = tls_files(settings)
+    scheme = "https" if certificate else "http"
+    started = Running(f"{scheme}://{host}:{port}", None, log, certificate=certificate, key=new_token("page"))
+    runtime = runtime.model_copy(update={"inner_key": digest_of(started.key)})
     with contextlib.ExitStack() as stack:
         if publisher is not None:
             stack.callback(publisher.close)
@@ -127,20 +156,47 @@ def launched(
                 stack.callback(receiver.close)
         stream = stack.enter_context(log.open("ab"))
         environment = _environment(settings, runtime)
+        page_environment = environment | {KEY: started.key} | ({CERTIFICATE: str(certificate)} if certificate else {})
         command = [*_tied(), "serving.supervisor", "serve", "serving.service:Thorax", "--host", host]
         command += ["--port", str(port), "--timeout", "60"]
+        command += ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(private)] if certificate else []
         started.processes["service"] = _start(command, environment, stream)
         stack.callback(_end, started.processes["service"])
         if page:
             page_port = _free_port(host) if page_port is None else _require_free(host, page_port)
-            started.page = f"http://{host}:{page_port}"
+            started.page = f"{scheme}://{host}:{page_port}"
             command = [*_tied(), "serving.page", started.address, host, str(page_port)]
-            started.processes["page"] = _start(command, environment, stream)
+            command += [str(certificate), str(private)] if certificate else []
+            started.processes["page"] = _start(command, page_environment, stream)
             stack.callback(_end, started.processes["page"])
         _wait(started, "livez")
         if wait:
             _wait(started, "readyz", publisher)
         yield started
+
+
+def tls_files(settings: Settings) -> tuple[Path | None, Path | None]:
+    """Return the certificate and its private key, or two Nones.
+
+    Raises:
+        SettingsError: a file is missing, or they do not belong together.
+    """
+    serve = settings.serve
+    if serve.tls_certificate is None or serve.tls_key is None:
+        return None, None
+    certificate, private = settings.at_home(serve.tls_certificate), settings.at_home(serve.tls_key)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, private, password="")  # nosec B106
+    except FileNotFoundError as error:
+        missing = private if certificate.is_file() else certificate
+        raise SettingsError(
+            f"There is no file {missing}.", "Correct serve.tls_certificate or serve.tls_key."
+        ) from error
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"{certificate} and {private} are no certificate and its unencrypted private key in PEM: {error}."
+        ) from error
+    return certificate, private
 
 
 def _first_pointer(settings: Settings, runtime: Runtime, bundle: Path | None) -> Publisher | None:
@@ -152,6 +208,7 @@ def _first_pointer(settings: Settings, runtime: Runtime, bundle: Path | None) ->
     folder = bundle.absolute()
     read_info(folder)  # says at once, and to the person, that this is no bundle
     write_pointer(runtime.pointer, Pointer(bundle=folder))
+    AuditLog(runtime.audit).write("bundle", folder=str(folder))
     return None
 
 
@@ -240,7 +297,7 @@ def _wait(started: Running, route: str, publisher: Publisher | None = None) -> N
     while time.monotonic() < deadline:
         started.check()
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{started.address}/{route}", timeout=5).status_code == httpx.codes.OK:
+            if started.get(route).status_code == httpx.codes.OK:
                 return
         if publisher is not None and publisher.settled and publisher.problem is not None:
             raise publisher.problem

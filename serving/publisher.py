@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from serving.pointer import Pointer, read_pointer, write_pointer
 from serving.runtime import Runtime
+from serving.security.journals import AuditLog
 from thorax.errors import GateError, RegistryError, ThoraxError
 from thorax.settings import Settings
 
@@ -30,6 +31,7 @@ class Publisher:
     def __init__(self, settings: Settings, runtime: Runtime) -> None:
         self._settings = settings
         self._path = runtime.pointer
+        self._audit = AuditLog(runtime.audit)
         self._poll = runtime.poll_seconds
         self._wants_challenger = runtime.wants_challenger
         self._canary = runtime.canary_share > 0
@@ -87,9 +89,12 @@ class Publisher:
                 pointer = pointer.model_copy(update={"challenger": place, "challenger_version": challenger.version})
             except ThoraxError as error:  # the champion does not wait for it
                 _log.warning("The challenger cannot be fetched: %s", error)
-        if read_pointer(self._path) != pointer:
+        old = read_pointer(self._path)
+        if old != pointer:
             write_pointer(self._path, pointer)
             _log.info("Version %s is published", version.version)
+            if old is None or (old.bundle, old.version) != (pointer.bundle, pointer.version):
+                self._audit.write("champion", version=pointer.version, instead_of=old.version if old else None)
         self._published = found
 
     def _challenger(self) -> "Version | None":

@@ -35,6 +35,8 @@ class Runtime(BaseModel):
     max_batch_bytes: int = 256 << 20
     max_batch_files: int = 64
     require_keys: bool = False
+    #: Digest of the key that the page beside the service was given.
+    inner_key: str = ""
     #: Of one worker; callers are spread evenly among them.
     rate_limit: str | None = None
     open_metrics: bool = True

@@ -1,14 +1,33 @@
-"""Run the page: `python -m serving.page SERVICE HOST PORT`."""
+"""Run the page: `python -m serving.page SERVICE HOST PORT [CERTIFICATE KEY]`."""
 
 import sys
+from collections.abc import Callable
 
 import gradio as gr
 
 from serving.client import Client
 from serving.page.blocks import HERE, Page
+from serving.runtime import Runtime
+from serving.security.keys import Keys
 
 
-def main(service: str, host: str, port: str) -> None:
+def login(runtime: Runtime) -> Callable[[str, str], bool] | None:
+    """Return what checks who may see the page: the name and the token of a key; None where keys are not required.
+
+    The page asks the service with a key of its own, so it must not be open where the service is not.
+    """
+    if not runtime.require_keys:
+        return None
+    keys = Keys(runtime.keys)
+
+    def check(name: str, token: str) -> bool:
+        key = keys.find(token.strip())
+        return key is not None and key.state == "valid" and "predict" in key.scopes and name.strip() == key.name
+
+    return check
+
+
+def main(service: str, host: str, port: str, certificate: str | None = None, private: str | None = None) -> None:
     """Serve the page until the process is ended."""
     blocks = Page(Client(service)).build()
     # Fonts of the reader's own machine: nothing is fetched from elsewhere.
@@ -19,6 +38,11 @@ def main(service: str, host: str, port: str) -> None:
     blocks.launch(
         server_name=host,
         server_port=int(port),
+        auth=login(Runtime.read()),
+        auth_message="The name of your API key, and the key as the password.",
+        ssl_certfile=certificate,
+        ssl_keyfile=private,
+        ssl_verify=False,  # of Gradio's own look at itself
         theme=theme,
         # In the head as it stands: Gradio would put a selector of its own before every one of ours.
         head=f"<style>{(HERE / 'page.css').read_text(encoding='utf-8')}</style>",
@@ -32,4 +56,4 @@ def main(service: str, host: str, port: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:6])

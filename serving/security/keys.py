@@ -62,10 +62,12 @@ class Keys:
 
     Args:
         path: of the file; made with the first key.
+        inner: the digest of a key that is in no file: that of the page which was started beside the service.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, inner: str = "") -> None:
         self.path = path
+        self._inner = inner
         self._stamp: tuple[int, int, int] | None = None
         self._known: dict[str, Key] = {}
 
@@ -100,13 +102,13 @@ class Keys:
             Serve(rate_limit=rate)
         except ValidationError as error:
             raise InputError(f"The rate {rate!r} is not a number a time.", "Write it as 60/minute.") from error
-        made, identity, secret = now(), secrets.token_hex(4), secrets.token_urlsafe(32)
-        token = f"{_PREFIX}_{identity}_{secret}"
+        made, identity = now(), secrets.token_hex(4)
+        token = new_token(identity)
         key = Key(
             id=identity,
             name=name.strip(),
             scopes=tuple(dict.fromkeys(scopes)),  # type: ignore[arg-type]
-            digest=_digest(token),
+            digest=digest_of(token),
             created=made,
             expires=made + timedelta(days=days) if days else None,
             rate=rate,
@@ -152,10 +154,13 @@ class Keys:
 
     def find(self, token: str) -> Key | None:
         """Return the key that a token is of, whatever its state; None where it is of none. Takes constant time."""
+        seal = digest_of(token)
+        if self._inner and hmac.compare_digest(seal, self._inner):
+            return Key(id="page", name="page", scopes=("predict", "feedback"), digest=seal, created=now())
         self._refresh()
         parts = token.split("_", 2)
         key = self._known.get(parts[1]) if len(parts) == 3 else None
-        same = hmac.compare_digest(_digest(token), key.digest if key else _NOBODY)
+        same = hmac.compare_digest(seal, key.digest if key else _NOBODY)
         return key if same else None
 
     def _refresh(self) -> None:
@@ -180,5 +185,11 @@ class Keys:
             temporary.write_text(_File(keys=list(keys)).model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _digest(token: str) -> str:
+def new_token(identity: str) -> str:
+    """Return a token of 256 random bits."""
+    return f"{_PREFIX}_{identity}_{secrets.token_urlsafe(32)}"
+
+
+def digest_of(token: str) -> str:
+    """Return what is kept of a token: its SHA-256 (hex)."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
