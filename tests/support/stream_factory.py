@@ -1,5 +1,10 @@
 """Streams of predictions with the columns of the log, with and without drift."""
 
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -31,7 +36,7 @@ def stream(rows: int, seed: int = 0, shift: float = 0.0) -> pd.DataFrame:
         frame[f"d_{finding}"] = (p > 0.4).astype(int)
         frame[f"c_{finding}"] = np.where(p > 0.7, "present", np.where(p < 0.3, "absent", "uncertain"))
         frame[f"u_{finding}"] = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-        for kind in ("heat_x", "heat_y", "heat_spread"):
+        for kind in ("heat_x", "heat_y", "heat_spread", "heat_outside", "heat_agreement"):
             frame[f"{kind}_{finding}"] = rng.normal(0.5, 0.1, rows)
     return pd.DataFrame(frame)
 
@@ -48,3 +53,30 @@ def logged(rows: int, seed: int = 0, shift: float = 0.0, version: str = "1") -> 
         }
     )
     return pd.concat([head, frame], axis=1)
+
+
+def embedded(frame: pd.DataFrame, seed: int = 0, size: int = 4) -> pd.DataFrame:
+    """Return a stream with embeddings, all components independent of each other and of the rest."""
+    values = np.random.default_rng(1000 + seed).normal(0, 1, (len(frame), size))
+    return frame.assign(**{f"e_{at:02d}": values[:, at] for at in range(size)})
+
+
+def reference_bundle(folder: Path, rows: int = 800, seed: int = 2, auroc: float = 0.8) -> Path:
+    """Write what monitoring reads of a bundle: the reference, two images a patient, and its own evaluation."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reference = embedded(stream(rows, seed), seed).assign(group=np.arange(rows) // 2)
+    reference.to_parquet(folder / "reference.parquet")
+    metrics = {finding: {"auroc": {"value": auroc, "low": auroc - 0.05, "high": auroc + 0.05}} for finding in FINDINGS}
+    (folder / "evaluation.json").write_text(json.dumps({"metrics": metrics}))
+    return folder
+
+
+def write_log(place: Path, frame: pd.DataFrame) -> Path:
+    """Write a stream of `logged` as a prediction log, added to what is there."""
+    from thorax.prediction_log import PredictionLog
+
+    PredictionLog(place, [name.removeprefix("p_") for name in frame if name.startswith("p_")]).close()
+    times = frame["time"].dt.strftime("%Y-%m-%dT%H:%M:%S.%f").str[:-3] + "Z"
+    with closing(sqlite3.connect(place)) as database, database:
+        frame.assign(time=times).to_sql("predictions", database, index=False, if_exists="append")
+    return place

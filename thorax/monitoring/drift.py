@@ -232,7 +232,7 @@ class _Judge:
         window, reference = self._window, self._reference
         total = int(window.counts[at].sum())
         judged = self._judged(column.name)
-        measures = {kind: self._values.get((column.name, kind)) if total else None for kind in _MEASURES}
+        measures: dict[str, Any] = {k: self._values.get((column.name, k)) if total else None for k in _MEASURES}
         return ColumnDrift(
             **judged,
             **measures,

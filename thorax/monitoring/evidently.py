@@ -5,8 +5,10 @@ windows that have not drifted at all.
 """
 
 import os
+import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 
@@ -15,17 +17,30 @@ from thorax.monitoring.drift import Drift
 
 #: More rows than this of either side are sampled for the page's drawings; the verdict is on all of them.
 DRAWN = 20_000
+#: The name of the project in Evidently's workspace.
+PROJECT = "Thorax"
 _TEST = "Thorax score (1 at the cut-off)"
 
 
-def write_page(log: pd.DataFrame, reference: pd.DataFrame, drift: Drift, path: Path) -> dict[str, Any]:
-    """Write Evidently's drift page.
+def write_page(
+    log: pd.DataFrame,
+    reference: pd.DataFrame,
+    drift: Drift,
+    path: Path,
+    workspace: Path | None = None,
+    name: str = "",
+    moment: datetime | None = None,
+) -> dict[str, Any]:
+    """Write Evidently's drift page, and its figures as JSON beside it.
 
     Args:
-        log: the window.
+        log: the window, or an even part of it.
         reference: the bundle's reference.
         drift: our verdict on them; its figures and cut-offs stand on the page.
-        path: of the HTML file.
+        path: of the HTML file; the JSON lies beside it.
+        workspace: the folder of Evidently's own workspace, which the report joins; None leaves it out.
+        name: of the report there.
+        moment: the window's end, its place on the workspace's axis of time.
 
     Returns:
         What Evidently itself says, as it would in JSON.
@@ -43,9 +58,42 @@ def write_page(log: pd.DataFrame, reference: pd.DataFrame, drift: Drift, path: P
     preset = DataDriftPreset(
         columns=[*numeric, *words], method=_our_test(drift), threshold=1.0, drift_share=1 / max(1, len(columns))
     )
-    snapshot = Report([preset]).run(current, known)
+    snapshot = Report([preset]).run(current, known, timestamp=moment, name=name or None)
     snapshot.save_html(str(path))
+    snapshot.save_json(str(path.with_suffix(".json")))
+    if workspace is not None:
+        _join(workspace, snapshot)
     return dict(snapshot.dict())
+
+
+def workspace_of(var: Path) -> Path:
+    """Return where an installation keeps Evidently's workspace, given `settings.var`."""
+    return var / "monitoring" / "workspace"
+
+
+def become_ui(workspace: Path, port: int) -> NoReturn:
+    """Turn this process into Evidently's pages on loopback, so that they end as this command would."""
+    _open(workspace)
+    command = [sys.executable, "-m", "evidently.cli", "ui", "--workspace", str(workspace), "--host", "127.0.0.1"]
+    environment = {**os.environ, "DO_NOT_TRACK": "1"}
+    os.execve(sys.executable, [*command, "--port", str(port)], environment)  # noqa: S606
+
+
+def _open(folder: Path) -> tuple[Any, Any]:
+    """Return the workspace and its one project; both are made where they are missing."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from evidently.ui.workspace import Workspace
+
+    workspace = Workspace.create(str(folder))
+    projects = [project for project in workspace.list_projects() if project.name == PROJECT]
+    return workspace, projects[0] if projects else workspace.create_project(
+        PROJECT, "Predictions against the reference"
+    )
+
+
+def _join(folder: Path, snapshot: Any) -> None:
+    workspace, project = _open(folder)
+    workspace.add_run(project.id, snapshot)
 
 
 def _drawn(frame: pd.DataFrame, numeric: list[str], words: list[str]) -> pd.DataFrame:
@@ -66,7 +114,7 @@ def _our_test(drift: Drift) -> str:
 
     def score(reference: pd.Series, current: pd.Series, kind: Any, threshold: float) -> tuple[float, bool]:
         item = found[str(current.name)]
-        return float(item.score or 0.0), item.alarm
+        return float(item.score or 0.0), item.crossed
 
     test = StatTest(_TEST, _TEST, [ColumnType.Numerical, ColumnType.Categorical], 1.0)
     register_stattest(test, default_impl=score)

@@ -1,12 +1,20 @@
-"""The page of a drift report, in words first."""
+"""The page of a report, in words first: what is said, what moved, how the model does."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from thorax.monitoring import chart
+from thorax.monitoring.bins import Column, group_of
+from thorax.monitoring.summary import Summary
 from thorax.prediction_log import OF_FINDING, STATISTICS
 
 if TYPE_CHECKING:
-    from thorax.monitoring.report import DriftReport
+    from thorax.evaluation.resampling import Figure
+    from thorax.monitoring.drift import ColumnDrift
+    from thorax.monitoring.examine import Examination
+    from thorax.monitoring.verdict import Verdict
 
 _MEASURES = {
     "p": "probability of {}",
@@ -16,6 +24,9 @@ _MEASURES = {
     "heat_x": "where the heatmap of {} lies, across",
     "heat_y": "where the heatmap of {} lies, down",
     "heat_spread": "spread of the heatmap of {}",
+    "heat_outside": "share of the heat of {} outside the lungs",
+    "heat_agreement": "agreement of the heatmap of {} with where it usually lies",
+    "performance": "measured AUROC of {}",
 }
 _NAMED = {
     "view": "view",
@@ -23,54 +34,148 @@ _NAMED = {
     "sex": "sex",
     "ood_score": "strangeness of the image",
     "ood": "share of strange images",
+    "bits": "image: bit depth",
+    "embedding": "what the network sees of the images",
+    "failures": "share of requests that failed",
+    "latency": "time that an image takes (95th percentile, ms)",
 } | {name: f"image: {name}" for name in STATISTICS}
+#: Of the groups in which figures stand on the page, in its order.
+GROUPS = {
+    "probability": "Probabilities",
+    "decision": "Decisions",
+    "conformal": "Conformal answers",
+    "uncertainty": "Uncertainty",
+    "novelty": "Strangeness of the images",
+    "image": "Image statistics",
+    "embedding": "What the network sees",
+    "heat": "Heatmaps",
+    "view": "Views",
+    "age": "Ages",
+    "sex": "Sexes",
+}
+#: Figures that are drawn on the page.
+_DRAWN = 6
 
 
 def said(column: str) -> str:
-    """Return a column's name as a person says it.
+    """Return a figure's name as a person says it.
 
     >>> said("heat_x_Pleural_Thickening")
     'where the heatmap of pleural thickening lies, across'
     """
     if column in _NAMED:
         return _NAMED[column]
-    for kind in sorted(OF_FINDING, key=len, reverse=True):
+    for kind in sorted((*OF_FINDING, "performance"), key=len, reverse=True):
         if column.startswith(f"{kind}_"):
             finding = column.removeprefix(f"{kind}_").replace("_", " ").lower()
             return _MEASURES[kind].format(finding)
     return column
 
 
-def headline(report: "DriftReport") -> str:
+def headline(verdict: "Verdict") -> str:
     """Say the verdict in one sentence."""
-    drift = report.drift
-    if drift.verdict == "too few":
-        return f"Too few predictions for a verdict: {drift.rows:,} of at least {drift.min_rows:,}."
-    if drift.verdict == "quiet":
-        return f"No drift: {drift.rows:,} predictions look like the {drift.reference_rows:,} of the reference."
-    first = ", ".join(said(name) for name in drift.alarms[:3])
-    more = len(drift.alarms) - 3
-    return f"Drift in {first}{f' and {more} more' if more > 0 else ''}."
+    window = verdict.window
+    if verdict.status == "too_few":
+        if not window.rows:
+            others = f"; the log holds {window.others:,} of other versions" if window.others else ""
+            return f"No prediction of version {window.version} in this window{others}."
+        return f"Too few predictions for a verdict: {window.rows:,}."
+    if verdict.status == "quiet":
+        return f"No drift: {window.rows:,} predictions look like the reference."
+    found = verdict.alarms or verdict.warnings
+    first = ", ".join(said(item.figure) for item in found[:3])
+    more = len(found) - 3
+    listed = f"{first}{f' and {more} more' if more > 0 else ''}"
+    if verdict.status == "alarm":
+        return f"Alarm: {listed}."
+    return f"Warning: {listed}."
 
 
-def render(report: "DriftReport", distributions: bool) -> str:
+def explanation(verdict: "Verdict") -> str:
+    """Say what the status means, and what comes next."""
+    if verdict.status == "alarm":
+        return (
+            "What is named moved further than chance allows, in enough windows in a row or very far at once. "
+            "Look at what changed (a detector, an export, the patients) before relying on further answers."
+        )
+    if verdict.status == "warning":
+        return (
+            f"Something moved further than chance usually allows. It alarms when the same figure is beyond its cut-off "
+            f"in {verdict.persistence} windows in a row; figures that are only to be warned of never do."
+        )
+    if verdict.status == "too_few":
+        return "On so few predictions a verdict would be a coin's toss; the figures below are for information."
+    return "Nothing that is watched is beyond its cut-off."
+
+
+def render(found: "Examination", distributions: bool) -> str:
     """Return the page as HTML that needs no network."""
+    columns = sorted(found.drift.columns, key=lambda item: -(item.score if item.score is not None else -9e9))
+    context: dict[str, Any] = {
+        "found": found,
+        "verdict": found.verdict,
+        "window": found.verdict.window,
+        "drift": found.drift,
+        "groups": [
+            (title, [c for c in columns if group_of(c.column) == group])
+            for group, title in GROUPS.items()
+            if any(group_of(c.column) == group for c in columns)
+        ],
+        "drawn": [drawing(c, found) for c in columns if c.score is not None and c.column != "embedding"][:_DRAWN],
+        "headline": headline(found.verdict),
+        "explanation": explanation(found.verdict),
+        "distributions": distributions,
+    }
+    return environment().get_template("drift.html").render(context)
+
+
+def environment() -> Any:
+    """Return Jinja's environment for the pages, with their filters."""
     from jinja2 import Environment, FileSystemLoader
 
     here = Path(__file__).parent
-    folders = [here, here.parent / "evaluation"]
-    environment = Environment(loader=FileSystemLoader(folders), autoescape=True)
-    environment.filters["said"] = said
-    environment.filters["figure"] = _figure
-    columns = sorted(report.drift.columns, key=lambda item: -(item.score if item.score is not None else -9e9))
-    context: dict[str, Any] = {
-        "report": report,
-        "drift": report.drift,
-        "columns": columns,
-        "headline": headline(report),
-        "distributions": distributions,
-    }
-    return environment.get_template("page.html").render(context)
+    made = Environment(loader=FileSystemLoader([here, here.parent / "evaluation"]), autoescape=True)
+    made.filters |= {"said": said, "figure": _figure, "interval": interval, "moment": moment}
+    return made
+
+
+def drawing(item: "ColumnDrift", found: "Examination") -> dict[str, Any]:
+    """Return what the page shows of one column: its name, its drawing, its numbers."""
+    at = next(i for i, column in enumerate(found.ruler.columns) if column.name == item.column)
+    column = found.ruler.columns[at]
+    shares = [_shares(column, sample, at) for sample in (found.reference, found.summary)]
+    return {"item": item, "svg": chart.bars(shares[0], shares[1], _labels(column), said(item.column))}
+
+
+def _shares(column: Column, sample: Summary, at: int) -> list[float]:
+    folded = np.bincount(column.coarse, weights=sample.counts[at])
+    return [float(value) / max(float(folded.sum()), 1.0) for value in folded]
+
+
+def _labels(column: Column) -> list[str]:
+    if not column.numeric:
+        known = {"0": "no", "1": "yes"} if set(column.words) <= {"0", "1"} else {}
+        return [*(known.get(word, word) for word in column.words), "other", "missing"]
+    bins = int(column.coarse.max())
+    first, last = (
+        (f"{float(edge):.3g}" for edge in (column.edges[0], column.edges[-1])) if len(column.edges) else ("", "")
+    )
+    return [f"< {first}", *[""] * max(bins - 2, 0), f"> {last}", "missing"][: bins + 1]
+
+
+def moment(text: str) -> str:
+    """Return a moment as a person reads it."""
+    return text[:16].replace("T", " ")
+
+
+def interval(figure: "Figure | None", digits: int = 2) -> str:
+    """Return a figure with its interval: `0.87 (0.82 to 0.91)`."""
+    if not figure or figure["value"] is None:
+        return "—"
+    text = f"{figure['value']:.{digits}f}"
+    if figure["low"] is None or figure["high"] is None:
+        return text
+    return f"{text} ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
 
 
 def _figure(value: float | None) -> str:

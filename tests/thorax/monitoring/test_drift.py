@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from stream_factory import stream
+from stream_factory import embedded, stream
 
 from thorax.errors import InputError
 from thorax.monitoring.drift import detect
@@ -94,11 +94,6 @@ def test_embeddings_that_moved_together_alarm_where_no_other_column_did() -> Non
     # Two components that go together now and did not before: each alone looks as it did.
     window["e_01"] = 0.9 * window["e_00"] + np.sqrt(1 - 0.81) * window["e_01"]
     assert detect(window, reference, SETTINGS).crossed == ("embedding",)
-
-
-def embedded(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    values = np.random.default_rng(100 + seed).normal(0, 1, (len(frame), 4))
-    return frame.assign(**{f"e_{at:02d}": values[:, at] for at in range(4)})
 
 
 def test_images_of_one_patient_are_one_witness() -> None:
