@@ -5,6 +5,8 @@ from typing import Any
 
 from thorax.evaluation.canvas import words
 from thorax.evaluation.report import count_text, figure_text, share_text
+from thorax.evaluation.subgroups import in_order
+from thorax.evaluation.summary import OVERCONFIDENT
 
 
 def write_card(evaluation: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
@@ -102,6 +104,15 @@ def _results(evaluation: Mapping[str, Any]) -> str:
             f"{figure_text(mean['pointing_game'])} of {count_text(mean['images'])} boxed findings (mean over "
             f"findings); a random point for {mean['chance']['value']:.2f}."
         )
+    if evaluation.get("faithfulness"):
+        tried = evaluation["faithfulness"]
+        where += (
+            f"\n\nOn {count_text(tried['cases'])} findings, bringing back what the heatmap shows and blurring it away "
+            f"moved the network's own probability by {figure_text(tried['gain'], 3)} more than a random map did (areas "
+            "of insertion less deletion; above 0 is better than chance). Redrawing the network's weights left a rank "
+            f"correlation of {figure_text(tried['redrawn'])} with the old map (a random map: "
+            f"{figure_text(tried['noise'])})."
+        )
     return (
         f"## Results\n\nOn the test patients, with {share_text(evaluation['confidence'])} intervals by patient "
         f"({count_text(evaluation['bootstrap'])} bootstrap replicates).\n\n" + "\n".join(rows) + where
@@ -121,15 +132,47 @@ def _calibration(evaluation: Mapping[str, Any]) -> str:
         "## Calibration\n\n"
         f"Mean expected calibration error over {evaluation['ece_bins']} bins of equal mass: "
         f"{figure_text(mean['ece_raw'], 3)} before, {figure_text(mean['ece'], 3)} after. "
-        "Answers are present, absent or uncertain, with a promised error rate of "
-        f"{share_text(calibration['alpha'])}.\n\n" + "\n".join(rows)
+        f"Called present above {OVERCONFIDENT:.0%} and wrong: "
+        f"{count_text(_sum(evaluation, 'overconfident_raw'))} times before, "
+        f"{count_text(_sum(evaluation, 'overconfident'))} after.\n\n"
+        + "\n".join(rows)
+        + f"\n\nOperating points: {_rule(calibration['info'])}.\n\n"
+        + _answers(evaluation)
+    )
+
+
+def _sum(evaluation: Mapping[str, Any], name: str) -> int:
+    return sum(evaluation["metrics"][finding][name] for finding in evaluation["findings"])
+
+
+def _rule(info: Mapping[str, Any]) -> str:
+    """Say how thresholds were chosen."""
+    kind = str(info["operating_point"])
+    return f"{kind} of {share_text(info['target'])}" if kind in ("sensitivity", "specificity") else kind
+
+
+def _answers(evaluation: Mapping[str, Any]) -> str:
+    """Say what conformal answers promised, and whether they kept it."""
+    promised = evaluation["conformal"]["alpha"]
+    rows = [
+        "| Finding | Present, answered “absent” | Absent, answered “present” | Uncertain |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in evaluation["findings"]:
+        entry = evaluation["conformal"]["findings"][name]
+        cells = " | ".join(figure_text(entry[key]) for key in ("missed", "false", "uncertain"))
+        rows.append(f"| {words(name)} | {cells} |")
+    return (
+        f"Answers are present, absent or uncertain. At most {share_text(promised)} of those with a finding should be "
+        "answered “absent”, and of those without it “present”. On the test patients:\n\n" + "\n".join(rows)
     )
 
 
 def _subgroups(evaluation: Mapping[str, Any]) -> str:
     rows = ["| Group | Images | Mean AUROC | Mean sensitivity | Mean specificity |", "|---|---:|---:|---:|---:|"]
     for attribute, entry in evaluation["subgroups"].items():
-        for name, group in entry["groups"].items():
+        for name in in_order(attribute, entry["groups"]):
+            group = entry["groups"][name]
             if group.get("too_small"):
                 rows.append(f"| {attribute}: {name} | {group['images']} | too small | too small | too small |")
                 continue
@@ -159,6 +202,12 @@ def _limits(evaluation: Mapping[str, Any]) -> str:
         for attribute, entry in evaluation["subgroups"].items()
         if entry["gaps"].get("auroc", {}).get("passed") is False
     ]
+    tried = evaluation.get("faithfulness")
+    if tried and not tried["sane"]:
+        lines.append(
+            "- Its heatmaps resemble those of the same network with redrawn weights "
+            f"({figure_text(tried['redrawn'])}), so they show the image more than what was learnt."
+        )
     if failed:
         lines.append(f"- The gap between groups of {', '.join(failed)} is above the limit of the settings.")
     return "## Limits\n\n" + "\n".join(lines)

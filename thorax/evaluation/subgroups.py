@@ -1,5 +1,6 @@
 """How a model fares by sex, age and view: figures a group, the gap between groups, and a gate on it."""
 
+from collections.abc import Iterable
 from itertools import permutations
 from typing import Any
 
@@ -75,7 +76,7 @@ def subgroups(
     for attribute, names in groups.items():
         found: dict[str, Any] = {}
         drawn: dict[str, _Drawn] = {}
-        for name in in_order(attribute, names):
+        for name in in_order(attribute, names.tolist()):
             here = names == name
             if (small := too_small(here, scores.patients, min_group)) is not None:
                 found[name] = small
@@ -117,7 +118,8 @@ def _group(
         drawn[name][:, untold] = np.nan
         if len(told):
             mean = _finite_mean(drawn[name])
-            means[name] = interval(float(mean[0]), mean[1:], confidence, name == "ece")
+            cases = int(behind[name][told].max()) if name in behind else None
+            means[name] = interval(float(mean[0]), mean[1:], confidence, name == "ece", cases)
     size = {"images": len(scores.truth), "patients": len(np.unique(scores.patients))}
     return {**size, "mean": means, "findings": by_finding}, drawn
 
@@ -146,9 +148,9 @@ def _gaps(drawn: dict[str, _Drawn], confidence: float, max_gap: float) -> dict[s
     return gaps
 
 
-def in_order(attribute: str, groups: np.ndarray) -> list[str]:
+def in_order(attribute: str, groups: Iterable[str]) -> list[str]:
     """Return the names among `groups`: ages from young to old, everything else by name; unknown last."""
-    names = set(groups.tolist())
+    names = set(groups)
     bands = [band for _, band in AGE_BANDS]
     key = bands.index if attribute == "age" else str
     return sorted((str(n) for n in names if n != "unknown"), key=key) + ["unknown"] * ("unknown" in names)  # type: ignore[arg-type]

@@ -89,7 +89,7 @@ def conformal_by_group(
     draws = np.concatenate([np.ones((1, len(truth)), dtype=np.float32), weights.astype(np.float32)])
     for attribute, names in groups.items():
         result[attribute] = {}
-        for name in in_order(attribute, names):
+        for name in in_order(attribute, names.tolist()):
             here = names == name
             if (small := too_small(here, patients, min_group)) is not None:
                 result[attribute][name] = small

@@ -204,6 +204,11 @@ def test_the_card_takes_every_number_from_the_evaluation(facts: dict) -> None:
     for title in ("Intended use", "Data", "Results", "Calibration", "Results by subgroup", "Limits", "Licence"):
         assert f"## {title}\n" in card
     assert "too small" in card
+    missed = facts["conformal"]["findings"]["Edema"]["missed"]
+    assert f"| Edema | {missed['value']:.2f} ({missed['low']:.2f}–{missed['high']:.2f})" in card
+    assert f"{facts['faithfulness']['gain']['value']:.3f}" in card
+    facts["faithfulness"]["sane"] = False
+    assert "redrawn weights" in write_card(facts, {}).split("## Limits")[1]
     assert "abc123" in card
 
 
