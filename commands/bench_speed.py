@@ -1,12 +1,13 @@
 """How fast the service is beside the same graph in a bare loop: throughput, one client, tails, heatmaps.
 
-- *ceiling*: decode, preprocess and network in a bare loop, on as many threads as the service uses, without answers;
+- *ceiling*: decode, preprocess and network in a bare loop, a thread a core, without answers;
 - *service*: what clients get, with answers, boxes, out-of-distribution scores and a durable log;
 - *one client*: median latency beside decode, preprocess and network called directly, one after another.
 
 What is compared takes turns, so that what else the machine does falls on all alike.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -31,12 +32,11 @@ def measure(
 ) -> list[Figure]:
     """Return the figures of throughput, latency and heatmaps."""
     from serving.launch import launched
-    from serving.runtime import Runtime
     from thorax.bundle import Bundle
 
     images = [file.read_bytes() for file in files]
     model = Bundle.load(bundle)
-    threads = Runtime.of(settings).threads
+    cores = os.cpu_count() or 1
     ceilings, rates = [], []
     with launched(settings, bundle, port=0) as started:
         asks = [request_bytes(started.address, "/predict", image) for image in images]
@@ -45,7 +45,7 @@ def measure(
         supervisor = started.processes["service"].pid
         spent, answered = 0.0, 0
         for _ in range(rounds):
-            ceilings.append(bare_loop(model, images, threads, seconds / rounds))
+            ceilings.append(bare_loop(model, images, cores, seconds / rounds))
             before = spent_by(supervisor)
             rates.append(run_load(started.address, asks, clients, seconds / rounds))
             spent += spent_by(supervisor) - before
@@ -59,7 +59,7 @@ def measure(
     failed = [*calm.failed, *(status for load in rates for status in load.failed)]
     ratio = statistics.median(a.per_second / b for a, b in zip(rates, ceilings, strict=True))
     return [
-        told(PART, f"images/s, ceiling ({threads} threads)", statistics.median(ceilings)),
+        told(PART, f"images/s, ceiling ({cores} threads)", statistics.median(ceilings)),
         told(PART, f"images/s, service, {clients} clients", rate),
         at_least(PART, "service over ceiling", ratio, 0.90),
         at_least(PART, "the same by processor time", bare / cpu, 0.90),

@@ -16,12 +16,9 @@ PART = "Start"
 
 def measure(settings: "Settings", bundle: Path, image: bytes, rounds: int) -> list[Figure]:
     """Start the service with its page a few times; return the medians."""
-    ready, held, page = [], [], []
-    for _ in range(rounds):
-        one, two, three = _once(settings, bundle, image)
-        ready.append(one)
-        held.append(two)
-        page.append(three)
+    started = [_worker(settings, bundle, image) for _ in range(rounds)]
+    ready, held = zip(*started, strict=True)
+    page = [_page(settings, bundle) for _ in range(rounds)]
     return [
         at_most(PART, "s, worker started → ready", statistics.median(ready), 3.0),
         at_most(PART, "MiB, worker after 50 answers", statistics.median(held), 400, ".0f"),
@@ -29,28 +26,38 @@ def measure(settings: "Settings", bundle: Path, image: bytes, rounds: int) -> li
     ]
 
 
-def _once(settings: "Settings", bundle: Path, image: bytes) -> tuple[float, float, float]:
+def _worker(settings: "Settings", bundle: Path, image: bytes) -> tuple[float, float]:
+    """Return seconds until a worker is ready, and the MiB that it holds after some answers."""
     import httpx
+
+    from serving.launch import launched
+
+    with launched(settings, bundle, port=0, wait=False) as started:
+        supervisor = started.processes["service"].pid
+        _wait(f"{started.address}/readyz")
+        ready = time.time() - min(worker.create_time() for worker in workers(supervisor))
+        for _ in range(50):
+            httpx.post(f"{started.address}/predict", files={"file": image}, timeout=60).raise_for_status()
+        return ready, memory_mib(workers(supervisor))
+
+
+def _page(settings: "Settings", bundle: Path) -> float:
+    """Return seconds until the page is up, started beside the service."""
     import psutil
 
     from serving.launch import launched
 
     with launched(settings, bundle, port=0, page=True, wait=False) as started:
-        supervisor = started.processes["service"].pid
-        ready = page = 0.0
-        deadline = time.monotonic() + 120
-        while not (ready and page):
-            if time.monotonic() > deadline:
-                started.check()
-                raise TimeoutError(f"not up after two minutes; see {started.log}")
-            if not ready and _answers(f"{started.address}/readyz"):
-                ready = time.time() - min(worker.create_time() for worker in workers(supervisor))
-            if not page and _answers(str(started.page)):
-                page = time.time() - psutil.Process(started.processes["page"].pid).create_time()
-            time.sleep(0.02)
-        for _ in range(50):
-            httpx.post(f"{started.address}/predict", files={"file": image}, timeout=60).raise_for_status()
-        return ready, memory_mib(workers(supervisor)), page
+        _wait(str(started.page))
+        return time.time() - psutil.Process(started.processes["page"].pid).create_time()
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 120
+    while not _answers(url):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{url} does not answer after two minutes")
+        time.sleep(0.02)
 
 
 def _answers(url: str) -> bool:

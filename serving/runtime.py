@@ -85,7 +85,8 @@ class Runtime(BaseModel):
         return cls(
             folder=settings.var / "serving",
             log=str(place_of(settings)),
-            threads=serve.threads or os.cpu_count() or 1,
+            # One a core, and one more: while a request waits for the log to be on the disk, another has its core.
+            threads=serve.threads or (os.cpu_count() or 1) + 1,
             workers=serve.workers,
             max_upload_bytes=serve.max_upload_mib << 20,
             max_pixels=serve.max_pixels,
