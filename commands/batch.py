@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.console import err, progress
-from thorax.errors import ImageError, InputError, ThoraxError
+from thorax.errors import InputError, ThoraxError
 
 if TYPE_CHECKING:
-    from thorax.bundle import Bundle
-    from thorax.imaging import Radiograph
+    from commands.answerers import Answerer
 
 #: Images that are scored in one pass of the network, and after which the work is safe.
 BATCH = 16
 
 
-def predict_table(model: "Bundle", files: Sequence[Path], out: Path) -> int:
+def predict_table(model: "Answerer", files: Sequence[Path], out: Path) -> int:
     """Write one row a file: the columns of the prediction log, the file, and the reason where there is no answer.
 
     Finished rows lie beside `out` until all are done, so that the same command after a crash goes on behind them.
@@ -83,23 +82,14 @@ def _finished(part: Path, version: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(model: "Bundle", files: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Answer for a few files in one pass; what cannot be read gets a row with the reason."""
-    from thorax.imaging import read_image
+def _rows(model: "Answerer", files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """Answer for a few files; what cannot be answered for gets a row with the reason."""
     from thorax.prediction_log import flatten
 
-    read: dict[Path, Radiograph | ThoraxError] = {}
-    for file in files:
-        try:
-            read[file] = read_image(file)
-        except ImageError as error:
-            read[file] = error
-    good = [picture for picture in read.values() if not isinstance(picture, ThoraxError)]
-    answers = iter(model.predict(good))
-    for file, picture in read.items():
+    for file, one in zip(files, model.answer(files), strict=True):
         row: dict[str, Any] = {"file": str(file), "model_version": model.version, "reason": ""}
-        if isinstance(picture, ThoraxError):
-            yield row | {"reason": str(picture)}
+        if isinstance(one, ThoraxError):
+            yield row | {"reason": str(one)}
         else:
-            one = next(answers)
-            yield row | {"refer": one.refer} | flatten(one.image, one.findings, one.novelty)
+            given = {"model_version": one.model.version, "refer": one.refer}
+            yield row | given | flatten(one.image, one.findings, one.novelty, one.embedding)

@@ -6,7 +6,9 @@ import typer
 
 from commands import data, models, monitor, pipeline
 from commands.console import err, out
-from commands.serve import predict, serve
+from commands.log import app as log_app
+from commands.predict import predict
+from commands.serve import app as serve_app
 from thorax import __version__
 from thorax.errors import ThoraxError
 
@@ -22,8 +24,9 @@ app.add_typer(data.app, name="data", help="Bring datasets in, version, check and
 app.add_typer(pipeline.app, name="pipeline", help="Run the training pipeline.")
 app.add_typer(models.app, name="models", help="List, compare, promote and roll back models.")
 app.add_typer(monitor.app, name="monitor", help="Watch predictions for drift.")
+app.add_typer(log_app, name="log", help="Look at the prediction log, export it, put old rows away.")
+app.add_typer(serve_app, name="serve", help="Serve the champion; make keys for those who may ask.")
 app.command()(predict)
-app.command()(serve)
 app.command()(monitor.retrain)
 app.command()(pipeline.demo)
 app.command()(pipeline.doctor)

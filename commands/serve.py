@@ -1,63 +1,33 @@
-"""`thorax serve` and `thorax predict`: answer over HTTP, or for files at hand."""
+"""`thorax serve`: answer over HTTP; and `thorax serve keys`, for those who may ask."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.console import err, out, print_json, table
-from thorax.errors import InputError
 
 if TYPE_CHECKING:
-    from thorax.bundle import Bundle
-    from thorax.prediction import Prediction
+    from serving.launch import Running
+    from serving.security.keys import Key
     from thorax.settings import Settings
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+keys_app = typer.Typer(no_args_is_help=True)
+app.add_typer(keys_app, name="keys", help="Make, list and revoke the API keys of the service.")
 
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S serve.workers=2. Repeatable."),
 ]
-_WORDS = {"present": "[bold]present[/]", "absent": "absent", "uncertain": "[italic]uncertain[/]"}
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+#: Seconds between two looks for log rows that are old enough to be moved.
+_TIDY_SECONDS = 3600.0
 
 
-def predict(
-    images: Annotated[list[Path], typer.Argument(help="Radiographs (PNG, JPEG, TIFF, DICOM), or folders of them.")],
-    bundle: Annotated[Path | None, typer.Option(help="A bundle folder, in place of the registry's champion.")] = None,
-    version: Annotated[str | None, typer.Option(help="A version of the registry, or an alias.")] = None,
-    target: Annotated[
-        Path | None, typer.Option("--out", help="Folder for heatmaps, or a .parquet file for a table of all answers.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
-    set_: Set = None,
-) -> None:
-    """Answer for radiographs: probabilities, decisions, and heatmaps as PNG files."""
-    from thorax.settings import load
-
-    settings = load(overrides=set_ or ())
-    if bundle is not None and version is not None:
-        raise InputError("Both --bundle and --version are given.", "Give one of them.")
-    files = _files(images)
-    model = _bundle(settings, bundle, version)
-    if target is not None and target.suffix == ".parquet":
-        from commands.batch import predict_table
-
-        predict_table(model, files, target)
-        return
-    folder = target or Path("predictions")
-    answers = []
-    for file in files:
-        prediction, drawn = _one(model, file, folder)
-        answers.append({"file": str(file), **prediction.model_dump(mode="json"), "heatmaps": drawn})
-        if not json:
-            _show(file, prediction)
-    if json:
-        print_json(answers)
-    else:
-        out.print(f"Heatmaps are in {folder}.", markup=False)
-
-
+@app.callback()
 def serve(
+    context: typer.Context,
     port: Annotated[int | None, typer.Option(help="Port of the service; 0 finds a free one.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Serve this bundle folder, not the registry's champion.")] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Without the page for people.")] = False,
@@ -65,105 +35,160 @@ def serve(
     set_: Set = None,
 ) -> None:
     """Serve the champion: a prediction service, and a page to try it on. Ends with Ctrl-C."""
+    if context.invoked_subcommand is not None:
+        return
     import time
 
     from serving.launch import ending_on_signals, launched
     from thorax.settings import load
 
     settings = load(overrides=set_ or ())
+    _warn(settings)
     err.print("Starting …")
     with (
         ending_on_signals(),
         launched(settings, bundle, port, page=not no_page, page_port=page_port, wait=False) as started,
     ):
-        rows = [("Predictions", f"{started.address}/predict"), ("API", f"{started.address}/")]
-        rows += [("Page", started.page)] if started.page else []
-        rows += [
-            ("Prediction log", str(settings.var / "serving" / "predictions.db")),
-            ("Service log", str(started.log)),
-        ]
-        table("Serving", ("what", "where"), rows)
-        out.print("Research software; not a medical device. Ctrl-C ends it.")
-        said = ""
+        _introduce(settings, started)
+        said, tidied = "", time.monotonic()
         while True:
             started.check()
             note = started.state()
             if note != said:
                 err.print(note, markup=False)
                 said = note
+            if time.monotonic() - tidied > _TIDY_SECONDS:
+                tidied = time.monotonic()
+                _tidy(settings)
             time.sleep(1)
 
 
-def _bundle(settings: "Settings", folder: Path | None, version: str | None) -> "Bundle":
-    """Load the bundle that is meant, from its folder or from the registry."""
-    from thorax.bundle import Bundle
+def _introduce(settings: "Settings", started: "Running") -> None:
+    from thorax.prediction_log import place_of
+    from thorax.prediction_log.places import shown
 
-    if folder is not None:
-        return Bundle.load(folder)
-    from thorax.registry.bundles import fetch_version
-    from thorax.registry.versions import CHAMPION, resolve
-
-    found = resolve(settings, version or CHAMPION)
-    # The registry's adapter has just compared every file with its digest.
-    return Bundle.load(fetch_version(settings, found), version=found.version)
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    """Return the images that are meant, folders searched.
-
-    Raises:
-        InputError: there is none, or a path does not exist.
-    """
-    from thorax.imaging import SUFFIXES
-
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        elif path.exists():
-            files.append(path)
-        else:
-            raise InputError(f"{path} does not exist.", "Give a radiograph, or a folder of them.")
-    if not files:
-        raise InputError("There is no radiograph among what was given.", f"Known: {', '.join(SUFFIXES)}.")
-    return files
-
-
-def _one(model: "Bundle", file: Path, folder: Path) -> "tuple[Prediction, dict[str, str]]":
-    """Answer for one file, and write a heatmap a finding; return the answer and the files."""
-    from thorax.bundle.drawing import draw
-    from thorax.files import atomic_path
-    from thorax.imaging import read_image
-
-    radiograph = read_image(file)
-    prediction = model.predict([radiograph])[0]
-    drawn = {}
-    for finding, picture in draw(model, radiograph, prediction).items():
-        path = folder / f"{file.stem}-{finding}.png"
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(picture)
-        drawn[finding] = str(path)
-    return prediction, drawn
-
-
-def _show(file: Path, prediction: "Prediction") -> None:
-    from rich.markup import escape
-
-    from thorax.prediction import label, percent
-
-    rows: list[tuple[Any, ...]] = [
-        (
-            label(answer.finding),
-            percent(answer.probability),
-            percent(answer.threshold),
-            "[bold]yes[/]" if answer.decision else "no",
-            _WORDS[answer.conformal],
-            f"{answer.uncertainty:.2f}",
-        )
-        for answer in sorted(prediction.findings, key=lambda one: -one.probability)
+    serve = settings.serve
+    rows = [("Predictions", f"{started.address}/predict"), ("API", f"{started.address}/")]
+    rows += [("Page", started.page)] if started.page else []
+    rows += [
+        ("Callers", "need an API key" if serve.keys_required else "need no key"),
+        ("Prediction log", shown(place_of(settings))),
+        ("Service log", str(started.log)),
     ]
-    columns = ("finding", "probability", "cut-off", "reached", "answer", "uncertainty")
-    table(escape(str(file)), columns, rows, right=("probability", "cut-off", "uncertainty"))
-    for reason in prediction.refer_reasons:
-        out.print(f"[bold yellow]Refer to a reader:[/] {escape(reason)}")
-    out.print(escape(prediction.summary) + "\n")
+    table("Serving", ("what", "where"), rows)
+    out.print("Research software; not a medical device. Ctrl-C ends it.")
+
+
+def _warn(settings: "Settings") -> None:
+    """Say loudly what leaves a service open that others can reach."""
+    from serving.security.keys import Keys
+
+    serve = settings.serve
+    if serve.keys_required:
+        if not any(key.state == "valid" for key in Keys(_keys_path(settings)).list()):
+            err.print(
+                "[bold yellow]Callers need an API key, and there is none yet.[/] "
+                "Make one: thorax serve keys create --name NAME"
+            )
+    elif not serve.on_loopback:
+        err.print(
+            f"[bold white on red] OPEN TO ANYONE [/] Whoever reaches {serve.host} can ask this service, without a key. "
+            "[bold]→[/] Set serve.require_keys to true, or serve.host to 127.0.0.1."
+        )
+    if not serve.on_loopback and serve.tls_certificate is None:
+        err.print(
+            "[bold yellow]Radiographs will travel unencrypted.[/] Set serve.tls_certificate and serve.tls_key, "
+            "or put a proxy that speaks TLS before it."
+        )
+
+
+def _tidy(settings: "Settings") -> None:
+    """Move and delete what the settings call old; a failure is said, and tried again later."""
+    from commands.log import tidy
+    from thorax.errors import ThoraxError
+
+    try:
+        tidy(settings)
+    except ThoraxError as error:
+        err.print(f"The prediction log could not be tidied: {error}", markup=False)
+
+
+def _keys_path(settings: "Settings") -> Path:
+    from serving.runtime import Runtime
+
+    return Runtime.of(settings).keys
+
+
+@keys_app.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="What will use it, for people: ris, bench, alice.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="predict, feedback or admin; repeatable. [default: predict, feedback]")
+    ] = None,
+    days: Annotated[int | None, typer.Option(help="Days until it expires. [default: never]")] = None,
+    rate: Annotated[str | None, typer.Option(help="A rate of its own: 60/minute. [default: serve.rate_limit]")] = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Make a key. It is shown once: only its digest is kept."""
+    from serving.runtime import Runtime
+    from serving.security.journals import AuditLog
+    from serving.security.keys import Keys
+    from thorax.settings import load
+
+    runtime = Runtime.of(load(overrides=set_ or ()))
+    key, token = Keys(runtime.keys).create(name, scope or ["predict", "feedback"], days=days, rate=rate)
+    AuditLog(runtime.audit).write("key.create", key=key.id, name=key.name, scopes=key.scopes)
+    if json:
+        print_json(_plain(key) | {"key": token})
+        return
+    out.print(token, soft_wrap=True, markup=False)
+    err.print(f"The key {key.id} of {key.name}, for {', '.join(key.scopes)}. It is not shown again.", markup=False)
+
+
+@keys_app.command("list")
+def list_(set_: Set = None, json: Json = False) -> None:
+    """List every key that was made, without what would open anything."""
+    from serving.security.keys import Keys
+    from thorax.settings import load
+
+    keys = Keys(_keys_path(load(overrides=set_ or ()))).list()
+    if json:
+        print_json([_plain(key) for key in keys])
+        return
+    rows = [
+        (
+            key.id,
+            key.name,
+            ", ".join(key.scopes),
+            key.state,
+            f"{key.created:%Y-%m-%d}",
+            f"{key.expires:%Y-%m-%d}" if key.expires else "never",
+            key.rate or "",
+        )
+        for key in keys
+    ]
+    table("API keys", ("id", "name", "scopes", "state", "created", "expires", "rate"), rows)
+
+
+@keys_app.command("revoke")
+def revoke(
+    which: Annotated[str, typer.Argument(help="Its id, or its name.")], set_: Set = None, json: Json = False
+) -> None:
+    """End a key; a running service refuses it from its next request on."""
+    from serving.runtime import Runtime
+    from serving.security.journals import AuditLog
+    from serving.security.keys import Keys
+    from thorax.settings import load
+
+    runtime = Runtime.of(load(overrides=set_ or ()))
+    key = Keys(runtime.keys).revoke(which)
+    AuditLog(runtime.audit).write("key.revoke", key=key.id, name=key.name)
+    if json:
+        print_json(_plain(key))
+    else:
+        out.print(f"The key {key.id} of {key.name} is revoked.", markup=False)
+
+
+def _plain(key: "Key") -> dict[str, Any]:
+    return key.model_dump(mode="json", exclude={"digest"}) | {"state": key.state}

@@ -160,7 +160,7 @@ def _content(image: bytes | Path) -> bytes:
 
 
 def _trust(authority: Path | None) -> ssl.SSLContext | bool:
-    """Return whom to believe: the given authority, else the environment's certificate, else the system's authorities."""
+    """Return whom to believe: the given authority, the environment's certificate, or the system's authorities."""
     if authority is not None:
         if not authority.is_file():
             raise InputError(f"There is no certificate at {authority}.")

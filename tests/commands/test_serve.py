@@ -4,14 +4,10 @@ import socket
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from commands.serve import serve
+from commands.serve import app
 from thorax.errors import BundleError, SettingsError
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(serve)
 
 
 @pytest.fixture(autouse=True)

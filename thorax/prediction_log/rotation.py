@@ -63,6 +63,15 @@ def move(
         store.close()
 
 
+def old_rows(place: Place, before: datetime) -> int:
+    """Return the number of predictions made before a moment that are still in the database."""
+    store = open_store(place, read_only=True)
+    try:
+        return store.count(stamp(before))
+    finally:
+        store.close()
+
+
 def prune(place: Place, before: datetime) -> int:
     """Delete predictions made before a moment, and what was said of them; return how many predictions went."""
     store = open_store(place)

@@ -1,0 +1,148 @@
+"""`thorax predict`: answer for files at hand, with a bundle or through a service."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.console import out, print_json, table
+from thorax.errors import InputError
+
+if TYPE_CHECKING:
+    from commands.answerers import Answerer
+    from thorax.bundle import Bundle
+    from thorax.prediction import Prediction
+    from thorax.settings import Settings
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S registry.name=other."),
+]
+_WORDS = {"present": "[bold]present[/]", "absent": "absent", "uncertain": "[italic]uncertain[/]"}
+#: Seconds to wait, in all, for a service that says to come again later.
+_PATIENCE = 120.0
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Radiographs (PNG, JPEG, TIFF, DICOM), or folders of them.")],
+    bundle: Annotated[Path | None, typer.Option(help="A bundle folder, in place of the registry's champion.")] = None,
+    version: Annotated[str | None, typer.Option(help="A version of the registry, or an alias.")] = None,
+    url: Annotated[str | None, typer.Option(help="Ask the service at this address instead.")] = None,
+    key: Annotated[str | None, typer.Option(help="An API key of that service.", envvar="THORAX_KEY")] = None,
+    authority: Annotated[Path | None, typer.Option(help="PEM file of who signed that service's certificate.")] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="Folder for heatmaps, or a .parquet file for a table of all answers.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    set_: Set = None,
+) -> None:
+    """Answer for radiographs: probabilities, decisions, and heatmaps as PNG files."""
+    from commands.answerers import Local, Remote
+
+    if sum(given is not None for given in (bundle, version, url)) > 1:
+        raise InputError("More than one of --bundle, --version and --url is given.", "Give one of them.")
+    files = _files(images)
+    if url is None:
+        from thorax.settings import load
+
+        _answer(Local(_bundle(load(overrides=set_ or ()), bundle, version)), files, target, json)
+        return
+    from serving.client import Client
+
+    with Client(url, key=key, authority=authority, patience=_PATIENCE) as client:
+        _answer(Remote(client), files, target, json)
+
+
+def _answer(answerer: "Answerer", files: Sequence[Path], target: Path | None, json: bool) -> None:
+    """Answer for files, as a table where `target` is one, else one by one with heatmaps."""
+    if target is not None and target.suffix == ".parquet":
+        from commands.batch import predict_table
+
+        failed = predict_table(answerer, files, target)
+        if json:
+            print_json({"out": str(target), "files": len(files), "refused": failed})
+        return
+    folder = target or Path("predictions")
+    answers = []
+    for file in files:
+        prediction, drawn = _one(answerer, file, folder)
+        answers.append({"file": str(file), **prediction.model_dump(mode="json"), "heatmaps": drawn})
+        if not json:
+            _show(file, prediction)
+    if json:
+        print_json(answers)
+    else:
+        out.print(f"Heatmaps are in {folder}.", markup=False)
+
+
+def _bundle(settings: "Settings", folder: Path | None, version: str | None) -> "Bundle":
+    """Load the bundle that is meant, from its folder or from the registry."""
+    from thorax.bundle import Bundle
+
+    if folder is not None:
+        return Bundle.load(folder)
+    from thorax.registry.bundles import fetch_version
+    from thorax.registry.versions import CHAMPION, resolve
+
+    found = resolve(settings, version or CHAMPION)
+    # The registry's adapter has just compared every file with its digest.
+    return Bundle.load(fetch_version(settings, found), version=found.version)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """Return the images that are meant, folders searched.
+
+    Raises:
+        InputError: there is none, or a path does not exist.
+    """
+    from thorax.imaging import SUFFIXES
+
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"{path} does not exist.", "Give a radiograph, or a folder of them.")
+    if not files:
+        raise InputError("There is no radiograph among what was given.", f"Known: {', '.join(SUFFIXES)}.")
+    return files
+
+
+def _one(answerer: "Answerer", file: Path, folder: Path) -> "tuple[Prediction, dict[str, str]]":
+    """Answer for one file, and write a heatmap a finding; return the answer and the files."""
+    from thorax.files import atomic_path
+
+    prediction, pictures = answerer.explain(file)
+    drawn = {}
+    for finding, picture in pictures.items():
+        path = folder / f"{file.stem}-{finding}.png"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(picture)
+        drawn[finding] = str(path)
+    return prediction, drawn
+
+
+def _show(file: Path, prediction: "Prediction") -> None:
+    from rich.markup import escape
+
+    from thorax.prediction import label, percent
+
+    rows: list[tuple[Any, ...]] = [
+        (
+            label(answer.finding),
+            percent(answer.probability),
+            percent(answer.threshold),
+            "[bold]yes[/]" if answer.decision else "no",
+            _WORDS[answer.conformal],
+            f"{answer.uncertainty:.2f}",
+        )
+        for answer in sorted(prediction.findings, key=lambda one: -one.probability)
+    ]
+    columns = ("finding", "probability", "cut-off", "reached", "answer", "uncertainty")
+    table(escape(str(file)), columns, rows, right=("probability", "cut-off", "uncertainty"))
+    for reason in prediction.refer_reasons:
+        out.print(f"[bold yellow]Refer to a reader:[/] {escape(reason)}")
+    out.print(escape(prediction.summary) + "\n")
