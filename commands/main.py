@@ -4,10 +4,11 @@ import sys
 
 import typer
 
-from commands import data, models, monitor, pipeline
+from commands import data, models, monitor, monitor_loop, pipeline
 from commands.console import err, out
 from commands.log import app as log_app
 from commands.predict import predict
+from commands.retrain import retrain
 from commands.serve import app as serve_app
 from thorax import __version__
 from thorax.errors import ThoraxError
@@ -23,11 +24,13 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Bring datasets in, version, check and draw them.")
 app.add_typer(pipeline.app, name="pipeline", help="Run the training pipeline.")
 app.add_typer(models.app, name="models", help="List, compare, promote and roll back models.")
+for looping in (monitor_loop.run, monitor_loop.watch, monitor_loop.retrainings):
+    monitor.app.command(rich_help_panel="The loop")(looping)
 app.add_typer(monitor.app, name="monitor", help="Watch predictions for drift.")
 app.add_typer(log_app, name="log", help="Look at the prediction log, export it, put old rows away.")
 app.add_typer(serve_app, name="serve", help="Serve the champion; make keys for those who may ask.")
 app.command()(predict)
-app.command()(monitor.retrain)
+app.command()(retrain)
 app.command()(pipeline.demo)
 app.command()(pipeline.doctor)
 

@@ -22,14 +22,13 @@ from thorax.datasets.tables import BLANK, read_table
 from thorax.errors import ImageError, InputError
 from thorax.files import atomic_path, read_json, write_json
 from thorax.findings import KNOWN, canonical
+from thorax.monitoring.truth import settle
 from thorax.prediction_log.record import digest as digest_of
 
 if TYPE_CHECKING:
     from thorax.imaging import Radiograph
 
 TABLE = "cases.csv"
-#: Whose word counts, the most trusted first; of equal ones the last.
-ROLES = ("radiologist", "physician", "radiographer", "other")
 
 
 @dataclass(frozen=True)
@@ -184,15 +183,9 @@ def _files(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _said(feedback: pd.DataFrame) -> dict[str, dict[str, bool]]:
-    """Settle what readers said: of each finding the most trusted role's word, and of that role's the last."""
-    if feedback.empty:
-        return {}
-    rank = {role: place for place, role in enumerate(reversed(ROLES))}
-    ordered = feedback.assign(rank=feedback["role"].map(rank).fillna(0)).sort_values(["rank", "time"], kind="stable")
-    settled: dict[str, dict[str, bool]] = {}
-    for request, finding, present in ordered[["request_id", "finding", "present"]].itertuples(index=False):
-        settled.setdefault(str(request), {})[str(finding)] = bool(present)
-    return settled
+    """Return what is settled of each request: finding to present or absent."""
+    table = settle(feedback).table
+    return {str(request): {name: bool(v) for name, v in row.items() if v == v} for request, row in table.iterrows()}
 
 
 def _labels(row: Mapping[str, str]) -> dict[str, bool]:

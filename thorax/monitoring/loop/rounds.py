@@ -9,7 +9,7 @@ from typing import Any
 from thorax.errors import InputError
 from thorax.monitoring.loop.decision import Alarm, Decision, decide
 from thorax.monitoring.loop.gather import gather
-from thorax.monitoring.loop.journal import Journal, Retraining, journal_path
+from thorax.monitoring.loop.journal import STEPS, Journal, Retraining, journal_path
 from thorax.monitoring.loop.lock import held
 from thorax.monitoring.loop.steps import Say, Tools, carry_out
 from thorax.settings import Settings
@@ -35,8 +35,18 @@ def answer(
     challenger: Callable[[], str],
     say: Say = lambda text: None,
     now: datetime | None = None,
+    through: str = STEPS[-1],
 ) -> Round:
     """Answer an alarm, or the lack of one.
+
+    Args:
+        settings: all settings.
+        alarm: what lasts, or None.
+        tools: what the loop needs of others.
+        challenger: names the version that stands as challenger; "" for none.
+        say: called with what is done, in words.
+        now: the present; for tests.
+        through: the last step of a retraining that is done here; another process does the others.
 
     Raises:
         BusyError: another process is at it.
@@ -55,11 +65,11 @@ def answer(
         )
         if made.action == "resume":
             assert made.retraining is not None
-            return Round(made, carry_out(settings, journal, made.retraining, tools, say))
+            return Round(made, carry_out(settings, journal, made.retraining, tools, say, through))
         if made.action == "retrain":
             assert alarm is not None
             opened = begin(journal, alarm.text, "alarm", moment, incident=alarm.incident, since=alarm.since)
-            return Round(made, carry_out(settings, journal, opened, tools, say))
+            return Round(made, carry_out(settings, journal, opened, tools, say, through))
         return Round(made)
 
 

@@ -13,7 +13,7 @@ from thorax.datasets import confirmed, pointers, versioning
 from thorax.errors import GateError, ThoraxError
 from thorax.files import read_json, write_json
 from thorax.monitoring.loop.gather import Sources, gather, stage, staged
-from thorax.monitoring.loop.journal import Journal, Retraining
+from thorax.monitoring.loop.journal import STEPS, Journal, Retraining
 from thorax.settings import Settings
 
 Say = Callable[[str], None]
@@ -38,14 +38,23 @@ class Tools:
     undisturbed: Callable[[], Any]
 
 
-def carry_out(settings: Settings, journal: Journal, retraining: Retraining, tools: Tools, say: Say) -> Retraining:
-    """Go on with a retraining behind its last finished step, to its end.
+def carry_out(
+    settings: Settings,
+    journal: Journal,
+    retraining: Retraining,
+    tools: Tools,
+    say: Say,
+    through: str = STEPS[-1],
+) -> Retraining:
+    """Go on with a retraining behind its last finished step, to its end or through the step that is named.
 
     Raises:
         ThoraxError: a step failed; the journal says which and why, and the retraining stays unfinished.
     """
     runner = _Runner(settings, retraining, tools, say)
     while (step := retraining.next_step) is not None:
+        if STEPS.index(step) > STEPS.index(through):
+            return retraining
         journal.append(retraining.id, "begin", step)
         try:
             facts = getattr(runner, step)()

@@ -1,0 +1,165 @@
+"""`thorax monitor run`, `watch` and `retrainings`: the loop, once, again and again, and what it did."""
+
+import signal
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.console import err, out, print_json, table
+from commands.retrain import Json, Set, say, show
+from thorax.errors import InputError, ThoraxError
+
+if TYPE_CHECKING:
+    from thorax.registry.loop import Watched
+    from thorax.settings import Settings
+
+#: The exit code of a run whose window alarms, so that a scheduler can act on it.
+ALARM = 10
+_WORDS = {"nothing": "Nothing to do", "hold": "Not retrained", "resume": "Went on", "retrain": "Retrained"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def run(
+    quick: Annotated[bool, typer.Option("--quick", help="The verdict alone: no drawings, no MLflow run.")] = False,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Report on what was answered since the last run, decide, and retrain where the alarm asks for it.
+
+    Goes on with what an earlier run left unfinished. Exit code 10 on an alarm.
+    """
+    from thorax.settings import load
+
+    found = one_round(load(overrides=set_ or ()), quick=quick, quiet=json)
+    if json:
+        print_json(found.as_dict())
+    else:
+        tell(found)
+    if found.alarming:
+        raise typer.Exit(ALARM)
+
+
+def watch(
+    every: Annotated[
+        str, typer.Option(help="Pause from one round's beginning to the next's: 30s, 15m, 6h, 1d.")
+    ] = "15m",
+    rounds: Annotated[int | None, typer.Option(min=1, help="End after so many rounds.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Verdicts alone: no drawings, no MLflow runs.")] = False,
+    set_: Set = None,
+) -> None:
+    """Run the loop again and again on this machine; Ctrl-C or SIGTERM ends it. A round that fails ends nothing."""
+    pause = seconds_of(every)
+    from thorax.settings import load
+
+    stop = threading.Event()
+    with _interrupting(stop):
+        done = 0
+        while True:
+            began = _now()
+            err.print(f"[dim]{began:%Y-%m-%d %H:%M:%S}[/]")
+            try:
+                # Read anew: what a person changes in params.yaml holds from the next round on.
+                tell(one_round(load(overrides=set_ or ()), quick=quick))
+            except KeyboardInterrupt:
+                break
+            except ThoraxError as error:
+                err.print(f"error: {error.message}", style="red", markup=False)
+                err.print(f"→ {error.mend or 'The next round tries again.'}", markup=False)
+            except Exception as error:
+                # One round must not take the watch with it, whatever it ran into.
+                err.print(f"error: {type(error).__name__}: {error}", style="red", markup=False)
+            done += 1
+            left = pause - (_now() - began).total_seconds()
+            if done == rounds or stop.wait(max(0.0, left)):
+                break
+    err.print(f"Ended after {done} round{'s' if done != 1 else ''}.")
+
+
+def retrainings(set_: Set = None, json: Json = False) -> None:
+    """List every retraining: why, what came of it, or where it stands and what failed."""
+    from thorax.monitoring.loop.journal import Journal, journal_path
+    from thorax.settings import load
+
+    found = Journal(journal_path(load(overrides=set_ or ()).var)).retrainings()
+    if json:
+        print_json([item.as_dict() for item in found])
+        return
+    rows = []
+    for item in found:
+        failed = f" ({item.failures[-1]['step']} failed: {item.failures[-1]['message']})" if item.failures else ""
+        stands = item.outcome or f"not finished: {item.next_step}{failed}"
+        cases = item.done.get("revise", {}).get("added", "")
+        rows.append(
+            (item.id, item.origin, item.reason, cases, item.done.get("revise", {}).get("revision", "")[:8], stands)
+        )
+    table("Retrainings", ("id", "by", "reason", "cases", "data", "outcome"), rows, right=("cases",))
+
+
+def one_round(settings: "Settings", *, quick: bool = False, quiet: bool = False) -> "Watched":
+    """Run one round, showing what a retraining does."""
+    from commands.follow import following
+    from pipelines.watching import watch_once
+
+    if quiet:
+        return watch_once(settings, quick=quick)
+    with following() as follow:
+        return watch_once(settings, quick=quick, follow=follow, say=say)
+
+
+def tell(found: "Watched") -> None:
+    """Print a round: the verdict, the decision, and the retraining that it led to."""
+    seen, decision = found.look, found.round.decision
+    colour = {"quiet": "green", "warning": "yellow", "alarm": "bold red"}.get(seen.status, "dim")
+    out.print(f"[{colour}]Version {seen.version}: {seen.headline}[/]", soft_wrap=True, highlight=False)
+    if seen.page and seen.rows:
+        out.print(f"Report: {seen.page}", soft_wrap=True, markup=False)
+    for problem in seen.problems:
+        err.print(problem, style="yellow", markup=False)
+    if decision.action != "nothing" or found.alarming:
+        out.print(f"{_WORDS[decision.action]}: {decision.why}", markup=False, soft_wrap=True)
+    if found.round.retraining is not None:
+        show(found.round.retraining)
+
+
+def seconds_of(text: str) -> float:
+    """Return a span in seconds.
+
+    >>> seconds_of("15m")
+    900.0
+
+    Raises:
+        InputError: it is none, or not above zero.
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+        raise InputError(f"{text!r} is no span of time.", "Write 30s, 15m, 6h or 1d.")
+    return timedelta(**{_UNITS[unit]: float(number)}).total_seconds()
+
+
+class _interrupting:  # noqa: N801  # used as a word in a `with` line
+    """Let SIGTERM and Ctrl-C end the pause at once, and a round in its midst as Ctrl-C does: in order."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        def end(*_: object) -> None:
+            self._stop.set()
+            raise KeyboardInterrupt
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, end)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        return kind is KeyboardInterrupt
+
+
+def _now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)
