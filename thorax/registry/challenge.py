@@ -61,7 +61,8 @@ class _Rescorer:
         model, store = Bundle.load(self._bundle), ImageStore.open(self._store)
         found = np.full((len(images), len(model.findings)), np.nan)
         how, wanted = store.info["preprocessing"], model.info.preprocessing
-        if (store.size, how["resize"], how["clahe"]) != (wanted.size, wanted.resize, wanted.clahe):
+        stored = (store.size, how["resize"], how["clahe"], how.get("crop", "none"))
+        if stored != (wanted.size, wanted.resize, wanted.clahe, wanted.crop):
             return found
         test = store.indices("test")
         place = dict(zip(digests(store.rows["image_id"].iloc[test]).tolist(), test.tolist(), strict=True))

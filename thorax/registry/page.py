@@ -69,7 +69,10 @@ def write_page(settings: Settings, one: Version, two: Version, out: Path, store:
     place = find_store(settings, str((bundles[0].info.model_extra or {}).get("split_digest", "")), store)
     pictures = [] if place is None else _pictures(common, (bundles[0], bundles[1]), place)
     with matplotlib.rc_context(style()):
-        drawn = {"differences": as_svg(_forest(found)), "reliability": as_svg(_reliability(common))}
+        drawn = {
+            "differences": as_svg(_forest(found)),
+            "reliability": as_svg(_reliability(common, (one.version, two.version))),
+        }
     page = _render(
         one=one,
         two=two,
@@ -95,7 +98,7 @@ def verdict(found: dict[str, Any], one: Version, two: Version) -> str:
     d = mean["difference"]
     text = (
         f"Mean AUROC {mean['one']['value']:.3f} of version {one.version} against {mean['two']['value']:.3f} of version "
-        f"{two.version}: a difference of {d['value']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})."
+        f"{two.version}: a difference of {_signed(d)}."
     )
     if d["low"] > 0:
         return f"Version {one.version} ranks these patients better. {text}"
@@ -111,7 +114,7 @@ def _forest(found: dict[str, Any]) -> "Figure":
     from thorax.evaluation.canvas import BLUE, INK, QUIET, VERMILION, words
 
     rows = ["mean", *reversed([name for name in found["findings"] if name not in found["left_out"]])]
-    figure = Figure(figsize=(9.6, 1.0 + 0.32 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(11.0, 1.0 + 0.32 * len(rows)), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     for number, (ax, metric) in enumerate(zip(panels, ("auroc", "sensitivity", "specificity"), strict=True)):
         ax.axvline(0, color=QUIET, linewidth=1)
@@ -126,12 +129,13 @@ def _forest(found: dict[str, Any]) -> "Figure":
         ax.set(title=f"difference in {_NAMES[metric]}", ylim=(-0.7, len(rows) - 0.3))
         edge = max(0.01, *(abs(at) for at in ax.get_xlim()))
         ax.set_xlim(-edge, edge)
+        ax.locator_params(axis="x", nbins=5)
         ax.set_xlabel("← worse        better →")
         ax.tick_params(axis="y", length=0, labelcolor=INK, labelleft=number == 0)
     return figure
 
 
-def _reliability(common: Common, bins: int = 8) -> "Figure":
+def _reliability(common: Common, versions: tuple[str, str], bins: int = 8) -> "Figure":
     """Draw what happened against what was promised, of both models, with 95% Wilson intervals."""
     from thorax.evaluation.calibration_error import equal_mass_bins
     from thorax.evaluation.canvas import BLUE, LINE, ORANGE, panels, words
@@ -141,7 +145,10 @@ def _reliability(common: Common, bins: int = 8) -> "Figure":
     for j, (finding, ax) in enumerate(zip(common.findings, axes, strict=True)):
         known = ~np.isnan(common.one.truth[:, j])
         truth, top = common.one.truth[known, j], 0.05
-        sides = ((common.one, BLUE, "o", "first"), (common.two, ORANGE, "s", "second"))
+        sides = (
+            (common.one, BLUE, "o", f"version {versions[0]}"),
+            (common.two, ORANGE, "s", f"version {versions[1]}"),
+        )
         for side, colour, marker, label in sides if len(truth) else ():
             p = side.probabilities[known, j]
             which = equal_mass_bins(p, min(bins, max(1, len(truth) // 8)))
