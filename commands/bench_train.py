@@ -1,4 +1,4 @@
-"""`make bench`: how fast images are preprocessed and networks trained, beside a plain PyTorch loop in the same run.
+"""`make bench-train`: how fast images are preprocessed and networks trained, beside a plain loop in the same run.
 
     python -m commands.bench_train --architecture resnet50 --size 96 --batch 32 --seconds 10 --json
 
@@ -9,11 +9,11 @@ Three rates a network, in images a second, of the same network, batch, image siz
 - *plain loop*: what a tutorial writes: torchvision's network on RGB, float32, `DataLoader` over PNG files, and
   torchvision's augmentation on the CPU, image by image.
 
-The three take turns, some steps each, so that what else the machine does falls on all alike.
+The three take turns, some steps each, so that what else the machine does falls on all alike. Peak memory is that of
+fresh processes that do nothing but the bare step, or Thorax's. On a GPU the defaults are 224 px, batches of 256,
+bfloat16 and channels last, and the share of the chip's peak is said where that peak is known.
 """
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,36 +25,34 @@ if TYPE_CHECKING:
     from thorax.settings import Settings
 
 
-@dataclass
-class Rate:
-    """Steps of one kind and the time they took."""
-
-    images: int = 0
-    seconds: float = 0.0
-
-    @property
-    def per_second(self) -> float:
-        """Images a second."""
-        return self.images / self.seconds if self.seconds else 0.0
-
-
 def bench(
     architecture: Annotated[
         list[str] | None, typer.Option(help="A network; repeatable. Default: those of params.yaml.")
     ] = None,
     images: Annotated[int, typer.Option(min=32, help="Phantoms that are read and preprocessed.")] = 512,
-    size: Annotated[int, typer.Option(min=0, help="Image side, px; 0 takes preprocess.size.")] = 0,
-    batch: Annotated[int, typer.Option(min=0, help="Images a batch; 0 takes train.batch_size.")] = 0,
+    size: Annotated[int, typer.Option(min=0, help="Image side, px; 0: preprocess.size, or 224 on a GPU.")] = 0,
+    batch: Annotated[int, typer.Option(min=0, help="Images a batch; 0: train.batch_size, or 256 on a GPU.")] = 0,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time a rate is measured for.")] = 8.0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure preprocessing and training."""
+    import torch
+
     from thorax.settings import load
 
+    on_gpu = torch.cuda.is_available()
+    size, batch = size or (224 if on_gpu else 0), batch or (256 if on_gpu else 0)
     overrides = [f"preprocess.size={size}"] * bool(size) + [f"train.batch_size={batch}"] * bool(batch)
+    overrides += ["train.overrides={}", "train.boxes.weight=0"]
+    overrides += ["train.precision=bfloat16", "train.channels_last=true", "train.deterministic=false"] * on_gpu
     settings = load(overrides=overrides)
     result = measure(settings, architecture or list(settings.train.architectures), images, seconds, threads)
+    if markdown is not None:
+        from thorax.files import write_text
+
+        write_text(markdown, to_markdown(result))
     if json:
         print_json(result)
     else:
@@ -67,15 +65,17 @@ def measure(
     """Make phantoms in a temporary folder, preprocess them, and time each network on them.
 
     Returns:
-        A JSON-able dict: `threads`, `size`, `batch`, `preprocessing` (images, seconds, images_per_second), and
-        `training`, a list with a dict a network: architecture, precision, bare_step, thorax, plain_loop (images a
-        second), of_bare and over_plain (ratios of Thorax's rate).
+        A JSON-able dict: `device`, `threads`, `size`, `batch`, `preprocessing` (images, seconds, images_per_second),
+        and `training`, a list with a dict a network: architecture, precision, bare_step, thorax, plain_loop (images a
+        second), of_bare and over_plain (ratios of Thorax's rate), bare_mib and thorax_mib (peak memory), memory (their
+        ratio), and share_of_peak (of the chip's arithmetic, or None where its peak is not known).
     """
     import os
     import tempfile
 
     import torch
 
+    from commands import bench_train_parts as parts
     from thorax.models import specification
 
     threads = threads or len(os.sched_getaffinity(0))
@@ -85,12 +85,17 @@ def measure(
     torch.set_num_threads(threads)
     try:
         with tempfile.TemporaryDirectory(prefix="thorax-bench-") as folder:
-            store, preprocessing = _preprocess(settings, images, Path(folder))
+            store, preprocessing = parts.preprocess(settings, images, Path(folder))
             files = sorted((Path(folder) / "data").rglob("*.png"))
-            training = [_train(settings, name, store, files, seconds) for name in architectures]
+            training = []
+            for name in architectures:
+                with progress(f"Training {name}", round(3 * seconds)) as advance:
+                    rates = parts.rates(settings, name, store, files, seconds, advance)
+                training.append(rates | parts.memory(settings, name, store, threads))
     finally:
         torch.set_num_threads(before)
     return {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
         "threads": threads,
         "size": settings.preprocess.size,
         "batch": settings.train.batch_size,
@@ -99,202 +104,54 @@ def measure(
     }
 
 
+_COLUMNS = (
+    *("network", "precision", "bare step", "Thorax", "plain loop", "of bare", "over plain"),
+    *("peak memory, bare", "Thorax", "memory", "share of peak"),
+)
+
+
 def show(result: dict[str, Any]) -> None:
     """Print the rates as tables."""
+    out.print(_preprocessing(result))
+    table(_title(result), _COLUMNS, _rows(result), right=_COLUMNS[2:])
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Return what `show` prints as a page of Markdown."""
+    lines = [_preprocessing(result), "", _title(result), ""]
+    lines += [f"| {' | '.join(row)} |" for row in (_COLUMNS, ("---",) * len(_COLUMNS), *_rows(result))]
+    return "\n".join(lines) + "\n"
+
+
+def _preprocessing(result: dict[str, Any]) -> str:
     made = result["preprocessing"]
-    out.print(
+    return (
         f"Preprocessing: {made['images_per_second']:,.0f} images/s ({made['images']} PNG files read, checked and "
         f"brought to {result['size']} px in {made['seconds']:.1f} s)"
     )
-    rows = [
+
+
+def _title(result: dict[str, Any]) -> str:
+    return (
+        f"Training, images a second, {result['size']} px, batch {result['batch']}, {result['device']}, "
+        f"{result['threads']} threads"
+    )
+
+
+def _rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
         (
             row["architecture"],
             row["precision"],
             *(f"{row[name]:,.1f}" for name in ("bare_step", "thorax", "plain_loop")),
             f"{row['of_bare']:.0%}",
             f"{row['over_plain']:.2f}×",
+            *(f"{row[name]:,.0f} MiB" for name in ("bare_mib", "thorax_mib")),
+            f"{row['memory']:.2f}×",
+            "–" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}",
         )
         for row in result["training"]
     ]
-    title = f"Training, images a second, {result['size']} px, batch {result['batch']}, {result['threads']} threads"
-    columns = ("network", "precision", "bare step", "Thorax", "plain loop", "of bare", "over plain")
-    table(title, columns, rows, right=columns[2:])
-
-
-def _preprocess(settings: "Settings", images: int, folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Make phantoms and build their image store; time the second."""
-    import time
-
-    from thorax.datasets.ingest import ingest
-    from thorax.datasets.phantom.generate import make_phantom
-    from thorax.preprocessing import build_store
-    from thorax.preprocessing.store import ImageStore
-
-    with progress("Rendering phantoms", images) as advance:
-        make_phantom(
-            folder / "data",
-            advance=advance,
-            count=images,
-            size=settings.data.phantom.size,
-            findings=settings.data.findings,
-        )
-    data = settings.data.model_copy(update={"source": "phantom"})
-    ingest(data, folder / "data", folder / "manifest")
-    began = time.perf_counter()
-    build_store(data, settings.split, settings.preprocess, folder / "manifest", folder / "data", folder / "store")
-    took = time.perf_counter() - began
-    rate = {"images": images, "seconds": took, "images_per_second": images / took}
-    return ImageStore.open(folder / "store"), rate
-
-
-def _train(settings: "Settings", architecture: str, store: Any, files: list[Path], seconds: float) -> dict[str, Any]:
-    """Time the three loops on one network, taking turns."""
-    import time
-
-    recipe = settings.train.of(architecture)
-    loops, precision = _our_loops(recipe, architecture, store)
-    loops["plain_loop"] = _plain_loop(architecture, store, files, settings.preprocess.size, recipe.batch_size)
-    rates = {name: Rate() for name in loops}
-    with progress(f"Training {architecture}", round(3 * seconds)) as advance:
-        for step in loops.values():
-            next(step)
-        shown = 0
-        while any(rate.seconds < seconds for rate in rates.values()):
-            for name, step in loops.items():
-                if rates[name].seconds < seconds:
-                    began = time.perf_counter()
-                    next(step)
-                    rates[name].seconds += time.perf_counter() - began
-                    rates[name].images += recipe.batch_size
-            done = round(sum(min(rate.seconds, seconds) for rate in rates.values()))
-            advance(done - shown)
-            shown = done
-    for step in loops.values():
-        step.close()
-    measured = {name: rate.per_second for name, rate in rates.items()}
-    return {
-        "architecture": architecture,
-        "precision": precision,
-        **measured,
-        "of_bare": measured["thorax"] / measured["bare_step"],
-        "over_plain": measured["thorax"] / measured["plain_loop"],
-    }
-
-
-def _our_loops(recipe: Any, architecture: str, store: Any) -> tuple[dict[str, Generator[None]], str]:
-    """Thorax's step from the store, and the same on one batch in memory."""
-    import numpy as np
-    import torch
-
-    from thorax.models import build
-    from thorax.training.batches import epoch_batches, prefetch, to_float
-    from thorax.training.fit import Task, train_step
-    from thorax.training.losses import make_loss
-    from thorax.training.optimise import make_optimizer
-    from thorax.training.runtime import choose_runtime, seed_step
-
-    indices = np.arange(len(store))
-    runtime = choose_runtime(recipe, architecture)
-
-    def parts() -> tuple[Task, torch.optim.Optimizer]:
-        network = runtime.place(build(architecture, len(store.findings), recipe.dropout, size=store.size)).train()
-        ones = torch.ones(len(store.findings))
-        loss = make_loss(recipe, ones, ones)
-        task = Task(architecture, recipe, network, store, loss, runtime, lambda state: None, None, {}, Path())
-        return task, make_optimizer(network, recipe)
-
-    def from_store() -> Generator[None]:
-        task, optimizer = parts()
-        epoch = 0
-        while True:
-            batches = epoch_batches(indices, recipe.batch_size, recipe.seed, epoch)
-            for step, batch in enumerate(prefetch(store, batches, pin=runtime.device.type == "cuda")):
-                train_step(task, optimizer, batch, seed_step(recipe.seed, epoch, step))
-                yield
-            epoch += 1
-
-    def in_memory() -> Generator[None]:
-        task, optimizer = parts()
-        batch = next(iter(prefetch(store, [indices[: recipe.batch_size]])))
-        images = to_float(batch.images, runtime.device).contiguous(memory_format=runtime.memory_format)
-        targets = batch.targets.to(runtime.device)
-        while True:
-            with runtime.precision():
-                logits = task.network(images).logits
-            loss = task.loss(logits, targets)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(task.network.parameters(), recipe.gradient_clip)
-            loss.item()
-            optimizer.step()
-            yield
-
-    precision = "float32" if runtime.autocast is None else "bfloat16"
-    return {"bare_step": in_memory(), "thorax": from_store()}, precision
-
-
-def _plain_loop(architecture: str, store: Any, files: list[Path], size: int, batch: int) -> Generator[None]:
-    """The loop of a tutorial: files, PIL, torchvision's transforms, a `DataLoader` with worker processes."""
-    import os
-
-    import torch
-    from torch import nn
-    from torchvision import models, transforms
-
-    from thorax.models import build
-
-    findings = len(store.findings)
-    change = transforms.Compose(
-        [
-            transforms.Resize((size, size)),
-            transforms.RandomAffine(10, translate=(0.05, 0.05), scale=(0.95, 1.05)),
-            transforms.ColorJitter(brightness=0.1, contrast=0.1),
-            transforms.ToTensor(),
-            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        ]
-    )
-    if hasattr(models, architecture):
-        extra = {"aux_logits": False, "init_weights": False} if architecture == "inception_v3" else {}
-        network = getattr(models, architecture)(num_classes=findings, **extra).train()
-    else:
-        network = build(architecture, findings).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    loss = nn.BCEWithLogitsLoss()
-    targets = torch.from_numpy(store.targets(range(len(store))))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device)
-    loader = torch.utils.data.DataLoader(
-        _Files(files, targets, change),
-        batch_size=batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=min(2, len(os.sched_getaffinity(0)) - 1),
-    )
-    while True:
-        for images, labels in loader:
-            optimizer.zero_grad()
-            # Our own network takes one channel and answers with more than logits.
-            images = images.to(device)
-            scores = network(images[:, :1]).logits if architecture == "custom_cnn" else network(images)
-            value = loss(scores, labels.to(device))
-            value.backward()
-            optimizer.step()
-            yield
-
-
-class _Files:
-    """PNG files as a tutorial's `Dataset`; each label goes to some file, for only the time counts."""
-
-    def __init__(self, files: list[Path], targets: Any, change: Callable[[Any], Any]) -> None:
-        self.files, self.targets, self.change = files, targets, change
-
-    def __len__(self) -> int:
-        return min(len(self.files), len(self.targets))
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        from PIL import Image
-
-        return self.change(Image.open(self.files[index]).convert("RGB")), self.targets[index]
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ def train(store: Input[Dataset], architecture: str, train_settings: str, network
     """
     from pathlib import Path
 
+    from thorax.errors import RegistryError
     from thorax.events import reporting
+    from thorax.registry.bundles import fetch
     from thorax.registry.live import live_run
+    from thorax.registry.tracking import client, speaking
     from thorax.steps import key_of, settings_of
     from thorax.training import train as fit
 
@@ -26,15 +29,25 @@ def train(store: Input[Dataset], architecture: str, train_settings: str, network
         settings = settings_of(train_settings)
         key = key_of(architecture, train_settings, store.metadata)
         checkpoints = settings.var / "checkpoints" / key
+        recipe = settings.train
+        if recipe.pretrained.startswith("registry:"):
+            weights = fetch(settings, recipe.pretrained.removeprefix("registry:"))
+            recipe = recipe.model_copy(update={"pretrained": str(weights)})
         with live_run(settings, architecture, key, report) as tell:
             facts = fit(
                 Path(store.path),
                 architecture,
-                settings.train,
+                recipe,
                 Path(network.path),
                 checkpoints=checkpoints,
                 report=tell,
                 pretrained_dir=settings.var / "pretrained",
             )
+            if tell.run_id:
+                try:
+                    with speaking(settings):
+                        client(settings).log_artifact(tell.run_id, str(Path(network.path) / "batch.png"), "training")
+                except RegistryError as error:
+                    report.warn(f"MLflow does not take the picture of what the network saw. {error}")
             network.metadata.update({"architecture": architecture, "mlflow_run": tell.run_id})
         report.say(f"validation AUROC {facts['validation_auroc']:.3f} at epoch {facts['best_epoch']}")

@@ -80,6 +80,7 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
     from thorax.datasets import versioning
 
     began = time.time()
+    settings = _with_weights(settings)
     revision = versioning.revision(settings.home, settings.data_root)
     folder = _new_folder(settings, revision)
     events = folder / "events.jsonl"
@@ -131,6 +132,17 @@ def _new_folder(settings: Settings, revision: str) -> Path:
     folder = settings.var / "runs" / f"{stamp}-{short}-{os.getpid()}"
     folder.mkdir(parents=True)
     return folder
+
+
+def _with_weights(settings: Settings) -> Settings:
+    """Say which version an alias of `train.pretrained` stands for: training starts anew when the alias moves."""
+    kind, sign, which = settings.train.pretrained.partition(":")
+    if kind != "registry" or not sign:
+        return settings
+    from thorax.registry.versions import resolve
+
+    pinned = f"registry:{resolve(settings, which).version}"
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"pretrained": pinned})})
 
 
 def _with_threads(settings: Settings) -> Settings:

@@ -1,5 +1,6 @@
 """What every section of the settings is made of: its base class, its types, and how a wrong value is told."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -25,7 +26,12 @@ def explain(item: Any, root: type[BaseModel]) -> str:
         return f"{path}: unknown key. {nearest(str(item['loc'][-1]), _keys(item['loc'][:-1], root))}"
     if isinstance(item["input"], dict):
         return f"{path}: {item['msg'].removeprefix('Value error, ')}"
-    return f"{path}: {item['msg']} (found {item['input']!r})"
+    told = f"{path}: {item['msg']} (found {item['input']!r})"
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        words = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        hint = nearest(item["input"], words)
+        told += f". {hint}" if hint.startswith("Did") else ""
+    return told
 
 
 def _keys(path: Sequence[Any], root: type[BaseModel]) -> list[str]:

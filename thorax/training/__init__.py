@@ -1,6 +1,6 @@
 """Training: an image store and an architecture in, a trained network and its answers out."""
 
-from thorax.training.fit import TrainingError
-from thorax.training.run import train
+from thorax.training.run import learn, train
+from thorax.training.step import TrainingError
 
-__all__ = ["TrainingError", "train"]
+__all__ = ["TrainingError", "learn", "train"]

@@ -7,8 +7,14 @@ from torch.nn import functional
 from thorax import settings
 
 
-def augment(images: Tensor, amounts: settings.Augment, generator: torch.Generator) -> Tensor:
-    """Rotate, shift, scale, mirror, brighten, stretch and roughen each image of a batch at random.
+def augment(
+    images: Tensor,
+    amounts: settings.Augment,
+    generator: torch.Generator,
+    boxes: Tensor | None = None,
+    part: tuple[int, int, int] | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Rotate, shift, scale, mirror, brighten, stretch and roughen each image of a batch at random, and move its boxes.
 
     Every image draws its own values, each uniform between minus and plus the amount. What comes in from outside the
     image is black, as air is.
@@ -17,11 +23,16 @@ def augment(images: Tensor, amounts: settings.Augment, generator: torch.Generato
         images: (N, 1, S, S), float, 0 to 1.
         amounts: how much of each change; zeros leave the batch as it is.
         generator: of the CPU, so that every device draws the same values.
+        boxes: (N, F, 4), x, y, width and height as fractions of the image, NaN where there is none.
+        part: first image, step and number of images of the whole batch that this is a part of, so that the parts draw
+            what the whole batch would; None where it is the whole.
 
     Returns:
-        (N, 1, S, S), float, 0 to 1.
+        The images, of the same shape and range, and the boxes: what encloses each box once it is turned, cut at the
+        image's edges, and NaN where nothing of it is left inside.
     """
-    draw = torch.rand((len(images), 8), generator=generator) * 2 - 1
+    first, step, count = part or (0, 1, len(images))
+    draw = (torch.rand((count, 8), generator=generator) * 2 - 1)[first::step]
     images = _move(images, amounts, draw)
     if amounts.contrast or amounts.brightness:
         gain, offset = 1 + amounts.contrast * draw[:, 4], amounts.brightness * draw[:, 5]
@@ -29,26 +40,47 @@ def augment(images: Tensor, amounts: settings.Augment, generator: torch.Generato
         images = (images - middle) * _each(gain, images) + middle + _each(offset, images)
     if amounts.noise:
         level = amounts.noise * draw[:, 6].abs()
-        roughness = torch.randn(images.shape, generator=generator)
+        roughness = torch.randn((count, *images.shape[1:]), generator=generator)[first::step]
         images = images + roughness.to(images.device) * _each(level, images)
-    return images.clamp(0, 1)
+    return images.clamp(0, 1), None if boxes is None else _move_boxes(boxes, amounts, draw)
 
 
 def _move(images: Tensor, amounts: settings.Augment, draw: Tensor) -> Tensor:
     """Turn, scale, shift and mirror in one resampling."""
     if not (amounts.rotate or amounts.shift or amounts.scale or amounts.flip):
         return images
+    matrices = _matrices(amounts, draw).to(images.device, images.dtype)
+    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def _matrices(amounts: settings.Augment, draw: Tensor) -> Tensor:
+    """Return (N, 2, 3): for each pixel of the result, where in the image it comes from.
+
+    Coordinates run from −1 to 1, so a shift by a share of the image is twice that share.
+    """
     angle = torch.deg2rad(amounts.rotate * draw[:, 0])
     scale = 1 / (1 + amounts.scale * draw[:, 1])
     side = torch.where(draw[:, 7] > 0, -1.0, 1.0) if amounts.flip else torch.ones(len(draw))
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    # Rows of the matrices that say, for each pixel of the result, where in the image it comes from;
-    # coordinates run from −1 to 1, so a shift by a share of the image is twice that share.
     across = torch.stack([cosine * side, -sine, 2 * amounts.shift * draw[:, 2]], dim=1)
     down = torch.stack([sine * side, cosine, 2 * amounts.shift * draw[:, 3]], dim=1)
-    matrices = torch.stack([across, down], dim=1).to(images.device, images.dtype)
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    return torch.stack([across, down], dim=1)
+
+
+def _move_boxes(boxes: Tensor, amounts: settings.Augment, draw: Tensor) -> Tensor:
+    """Send the corners of each box where their pixels went, and enclose them."""
+    matrices = _matrices(amounts, draw)
+    onward = torch.linalg.inv(matrices[:, :, :2])
+    x, y, width, height = boxes.unbind(dim=2)
+    corners = torch.stack(
+        [torch.stack([x + width * right, y + height * low], dim=2) for right in (0, 1) for low in (0, 1)], dim=2
+    )
+    moved = torch.einsum("nij,nfkj->nfki", onward, corners * 2 - 1 - matrices[:, None, None, :, 2])
+    moved = ((moved + 1) / 2).clamp(0, 1)
+    low, high = moved.amin(dim=2), moved.amax(dim=2)
+    gone = ((high - low) <= 0).any(dim=2, keepdim=True)
+    return torch.cat([low, high - low], dim=2).masked_fill(gone, torch.nan)
 
 
 def _each(values: Tensor, images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Checkpoints: one safetensors file that holds everything a run needs to go on, replaced atomically, without pickle.
 
-Tensors: `network/<name>`, `best/<name>` (where the best epoch is not the last), `optimizer/<parameter>/<key>`.
+Tensors: `network/<name>`, `best/<name>` (where the best epoch is not the last), `optimizer/<parameter>/<key>`,
+and `extra/<name>` for the averaged weights and the state of a loss that has one.
 The metadata holds two JSON texts: `configuration`, which must be equal for a run to go on, and `state`.
 """
 
@@ -67,6 +68,7 @@ def save(
     network: Network,
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor] | None,
+    extra: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint over the last one; a reader sees the one or the other, never a part.
 
@@ -77,12 +79,14 @@ def save(
         network: its weights and buffers are kept.
         optimizer: its state is kept.
         best: weights of the best epoch, where that is not what the network holds.
+        extra: whatever else the run needs to go on.
 
     Raises:
         RoomError: the disk is full; the last checkpoint stays.
     """
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
+    tensors |= {f"extra/{name}": tensor for name, tensor in (extra or {}).items()}
     for name, parameter in network.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{name}/{key}"] = value
@@ -94,7 +98,7 @@ def save(
 
 def load(
     folder: Path, configuration: Mapping[str, Any], network: Network, optimizer: torch.optim.Optimizer
-) -> tuple[State, dict[str, Tensor] | None] | None:
+) -> tuple[State, dict[str, Tensor] | None, dict[str, Tensor]] | None:
     """Take a run up where its last checkpoint left it.
 
     Args:
@@ -104,7 +108,8 @@ def load(
         optimizer: filled in place.
 
     Returns:
-        The state and the best weights so far (None: what the network holds); or None where there is no checkpoint.
+        The state, the best weights so far (None: what the network holds) and whatever else was kept; or None where
+        there is no checkpoint.
 
     Raises:
         InputError: the checkpoint is of another configuration, whose first difference is named, or it is damaged.
@@ -127,9 +132,9 @@ def load(
             f"The checkpoint {file} is of another configuration: {difference}.",
             f"Set it back to go on, or remove {folder} to train from the start.",
         )
-    network.load_state_dict(_part(tensors, "network/"))
-    _load_optimizer(optimizer, network, _part(tensors, "optimizer/"))
-    return state, _part(tensors, "best/") or None
+    network.load_state_dict(part(tensors, "network/"))
+    _load_optimizer(optimizer, network, part(tensors, "optimizer/"))
+    return state, part(tensors, "best/") or None, part(tensors, "extra/")
 
 
 def first_difference(kept: Any, asked: Any, path: str = "") -> str:
@@ -147,7 +152,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, network: Network, tensors:
     names = {parameter: name for name, parameter in network.named_parameters()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            state = _part(tensors, f"{names[parameter]}/")
+            state = part(tensors, f"{names[parameter]}/")
             if state:
                 # The step count stays where fused optimisers keep it, beside its parameter.
                 optimizer.state[parameter] = {
@@ -164,7 +169,8 @@ def _format(parameter: Tensor) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, under the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

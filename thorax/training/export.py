@@ -9,26 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from thorax.errors import ThoraxError
-from thorax.models import Network
+from thorax.models import Network, Views, explain
 
 OPSET = 17
 INPUT, OUTPUTS = "image", ("logits", "features", "maps")
+#: An output that only graphs of networks with a box head have.
+BOXES = "boxes"
 
 
-class Explained(nn.Module):
+class Answering(nn.Module):
     """A network that answers with its class activation maps in place of its feature map."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, views: Views | None = None) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.views = network, views
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (N, 1, S, S) to logits (N, F), features (N, D) and maps (N, F, h, w)."""
-        output = self.network(image)
-        return output.logits, output.features, self.network.maps(output.feature_map)
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Map (N, 1, S, S) to logits (N, F), features (N, D), maps (N, F, h, w) and, where it has them, boxes."""
+        found = explain(self.network, image, self.views)
+        return tuple(tensor for tensor in found if tensor is not None)
 
 
-def export_onnx(network: Network, size: int, path: Path, *, tolerance: float = 1e-4) -> float:
+def export_onnx(
+    network: Network, size: int, path: Path, *, views: Views | None = None, tolerance: float = 1e-4
+) -> float:
     """Write the graph, with any number of images a batch, and check that ONNX Runtime answers as PyTorch does.
 
     The exporter is the one by tracing: these networks branch on nothing, and it takes 1 s where the one by
@@ -38,6 +42,7 @@ def export_onnx(network: Network, size: int, path: Path, *, tolerance: float = 1
         network: on the CPU; left in evaluation mode.
         size: image side S, px.
         path: of the file.
+        views: moved copies whose answers the graph averages.
         tolerance: largest difference in logits that is let through.
 
     Returns:
@@ -47,7 +52,8 @@ def export_onnx(network: Network, size: int, path: Path, *, tolerance: float = 1
         ThoraxError: they differ by more than the tolerance.
     """
     # The exporter sets the mode of the outermost module back when it is done, so that one too must be in evaluation.
-    explained = Explained(network).eval()
+    explained = Answering(network, views).eval()
+    outputs = OUTPUTS if network.box_head is None else (*OUTPUTS, BOXES)
     image = torch.rand((2, 1, size, size), generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -59,8 +65,8 @@ def export_onnx(network: Network, size: int, path: Path, *, tolerance: float = 1
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "images"} for name in (INPUT, *OUTPUTS)},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "images"} for name in (INPUT, *outputs)},
         )
         difference = _difference(explained, path, torch.cat([image, image.flip(3)[:1]]))
     if not difference <= tolerance:
@@ -71,7 +77,7 @@ def export_onnx(network: Network, size: int, path: Path, *, tolerance: float = 1
     return difference
 
 
-def _difference(explained: Explained, path: Path, images: Tensor) -> float:
+def _difference(explained: Answering, path: Path, images: Tensor) -> float:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

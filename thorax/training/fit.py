@@ -2,64 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from thorax import settings
-from thorax.errors import ThoraxError
-from thorax.files import write_json
-from thorax.models import Network
-from thorax.models.freezing import train_mode
-from thorax.training import checkpoint
-from thorax.training.augment import augment
-from thorax.training.batches import Batch, epoch_batches, prefetch, to_float
+from thorax.training import checkpoint, share
+from thorax.training.batches import Batch, epoch_batches, prefetch, sampling_weights
 from thorax.training.checkpoint import State
 from thorax.training.clock import Clock, stop_signals
-from thorax.training.losses import Loss
 from thorax.training.optimise import Schedule, make_optimizer, set_rate
-from thorax.training.runtime import Runtime, seed_step
+from thorax.training.runtime import seed_step
 from thorax.training.scoring import answer, aurocs
-
-Report = Callable[[dict[str, Any]], None]
-
-
-class TrainingError(ThoraxError):
-    """Training that cannot go on."""
-
-
-@dataclass
-class Task:
-    """What is trained on what.
-
-    Attributes:
-        architecture: its name, for reports.
-        recipe: of this architecture.
-        network: on the runtime's device.
-        store: an open `ImageStore`.
-        loss: of logits and targets.
-        runtime: device and precision.
-        report: told of each step and epoch.
-        checkpoints: folder of the checkpoint, or None to keep none.
-        configuration: what a checkpoint must agree with.
-        failures: folder for what a person needs when training breaks off.
-    """
-
-    architecture: str
-    recipe: settings.Train
-    network: Network
-    store: Any
-    loss: Loss
-    runtime: Runtime
-    report: Report
-    checkpoints: Path | None
-    configuration: dict[str, Any]
-    failures: Path
+from thorax.training.step import Learner, Task, memory_errors
 
 
 def fit(task: Task) -> State:
@@ -73,103 +30,114 @@ def fit(task: Task) -> State:
         InputError: the checkpoint is of another configuration.
     """
     recipe, network = task.recipe, task.network
-    indices = task.store.indices("train")
-    steps = len(epoch_batches(indices, recipe.batch_size, recipe.seed, 0, recipe.epoch_fraction))
-    optimizer = make_optimizer(network, recipe)
-    state, best = State(), None
-    kept = checkpoint.load(task.checkpoints, task.configuration, network, optimizer) if task.checkpoints else None
-    if kept:
-        state, best = kept
-        best = _weights(network) if best is None and state.curves else best
-    schedule = Schedule(recipe, steps, **state.schedule)
+    plan = _Plan(task)
+    learner = Learner(task, make_optimizer(network, recipe))
+    state, best = _resume(task, learner)
+    schedule = Schedule(recipe, plan.steps, **state.schedule)
 
     def save() -> None:
-        if task.checkpoints:
-            other = best if state.step or state.best_epoch != state.epoch - 1 else None
-            checkpoint.save(task.checkpoints, task.configuration, state, network, optimizer, other)
+        if task.checkpoints and share.rank() == 0:
+            held = not state.step and state.best_epoch == state.epoch - 1 and learner.average is None
+            other = None if held else best
+            extra = _extra(learner)
+            checkpoint.save(task.checkpoints, task.configuration, state, network, learner.optimizer, other, extra)
 
     with stop_signals() as stopped:
-        clock = Clock(state.seconds, state.epoch * steps + state.step)
+        clock = Clock(state.seconds, state.epoch * plan.steps + state.step)
         while not state.finished:
-            loss = math.nan
-            for batch, generator in _batches(task, indices, state):
-                set_rate(optimizer, schedule.rate(state.epoch * steps + state.step))
+            loss, stop = math.nan, False
+            learner.begin(state.epoch)
+            for batch, generator in plan.batches(state):
+                taken = state.epoch * plan.steps + state.step
+                set_rate(learner.optimizer, schedule.rate(taken))
                 began = time.perf_counter()
-                loss, norm = train_step(task, optimizer, batch, generator)
-                state.add(loss, norm, len(batch.indices), time.perf_counter() - began)
-                _tell(task, state, steps, loss, clock)
-                if stopped:
+                loss, norm = learner.step(batch, generator)
+                if learner.average is not None:
+                    learner.average.update(taken)
+                state.add(loss, norm, len(batch.whole), time.perf_counter() - began)
+                _tell(task, state, plan.steps, loss, clock)
+                stop = share.anywhere(bool(stopped))
+                if stop:
                     break
-            if not stopped:
-                if _close_epoch(task, state, schedule, steps, clock.lap()):
-                    best = _weights(network)
-                _tell(task, state, steps, loss, clock)
+            if not stop:
+                if _close_epoch(learner, state, schedule, plan.steps, clock.lap()):
+                    best = _weights(learner)
+                _tell(task, state, plan.steps, loss, clock)
             state.seconds = clock.seconds
             save()
-            if stopped:
-                raise stopped[0]
+            if stop:
+                raise stopped[0] if stopped else SystemExit(143)
     if best is not None:
         network.load_state_dict(best)
     return state
 
 
-def _batches(task: Task, indices: np.ndarray, state: State) -> Iterator[tuple[Batch, torch.Generator]]:
-    """The batches of the current epoch that are still to be trained, each with its own seed."""
-    recipe = task.recipe
-    train_mode(task.network)
-    drawn = epoch_batches(indices, recipe.batch_size, recipe.seed, state.epoch, recipe.epoch_fraction)[state.step :]
-    for batch in prefetch(task.store, drawn, pin=task.runtime.device.type == "cuda"):
-        yield batch, seed_step(recipe.seed, state.epoch, state.step)
+class _Plan:
+    """Which images each step of each epoch takes."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._indices = task.store.indices("train")
+        patients = task.store.rows["patient_id"].to_numpy()[self._indices]
+        self._weights = sampling_weights(task.recipe.sampling, task.store.targets(self._indices), patients)
+        self.steps = len(self._drawn(0))
+
+    def _drawn(self, epoch: int) -> list[np.ndarray]:
+        recipe = self._task.recipe
+        return epoch_batches(self._indices, recipe.batch_size, recipe.seed, epoch, recipe.epoch_fraction, self._weights)
+
+    def batches(self, state: State) -> Iterator[tuple[Batch, torch.Generator]]:
+        """Yield the batches of the current epoch that are still to be trained, each with its own seed."""
+        task = self._task
+        drawn = self._drawn(state.epoch)[state.step :]
+        pin = task.runtime.device.type == "cuda"
+        for batch in prefetch(task.store, drawn, boxes=task.boxes, part=share.part, pin=pin):
+            yield batch, seed_step(task.recipe.seed, state.epoch, state.step)
 
 
-def train_step(
-    task: Task, optimizer: torch.optim.Optimizer, batch: Batch, generator: torch.Generator
-) -> tuple[float, float]:
-    """Augment a batch, pass it forward and backward, and update the weights.
-
-    Returns:
-        The loss, and the norm of the gradient before clipping.
-
-    Raises:
-        TrainingError: the loss or the gradient is not finite, or memory is too small for the batch.
-    """
-    recipe, runtime = task.recipe, task.runtime
-    try:
-        images = augment(to_float(batch.images, runtime.device), recipe.augment, generator)
-        with runtime.precision():
-            logits = task.network(images.contiguous(memory_format=runtime.memory_format)).logits
-        loss = task.loss(logits, batch.targets.to(runtime.device, non_blocking=True))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(task.network.parameters(), recipe.gradient_clip or math.inf)
-        value, size = loss.item(), norm.item()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingError(
-            f"{task.architecture}: memory is too small for batches of {recipe.batch_size} images.",
-            f"Set train.batch_size to {max(2, recipe.batch_size // 2)}.",
-        ) from error
-    if not math.isfinite(value) or not math.isfinite(size):
-        raise _not_finite(task, batch, value, size)
-    optimizer.step()
-    return value, size
+def _resume(task: Task, learner: Learner) -> tuple[State, dict[str, Tensor] | None]:
+    """Take the run up where its checkpoint left it, or begin it."""
+    if task.checkpoints is None:
+        return State(), None
+    kept = checkpoint.load(task.checkpoints, task.configuration, task.network, learner.optimizer)
+    if kept is None:
+        return State(), None
+    state, best, extra = kept
+    if learner.average is not None:
+        learner.average.restore(checkpoint.part(extra, "average/"))
+    if task.ranking is not None:
+        task.ranking.restore(checkpoint.part(extra, "ranking/"))
+    if best is None and state.curves:
+        best = _weights(learner)
+    return state, best
 
 
-def _not_finite(task: Task, batch: Batch, loss: float, norm: float) -> TrainingError:
-    file = task.failures / f"non-finite-{task.architecture}.json"
-    images = [str(name) for name in task.store.rows["image_id"].iloc[batch.indices]]
-    write_json(file, {"architecture": task.architecture, "loss": str(loss), "norm": str(norm), "image_ids": images})
-    return TrainingError(
-        f"{task.architecture}: the loss became {loss:g}, with a gradient of norm {norm:g}.",
-        f"The images of that batch are named in {file}. Try a lower train.learning_rate or train.precision=float32.",
-    )
+def _extra(learner: Learner) -> dict[str, Tensor]:
+    """What a run needs to go on beside its weights and its optimiser's state."""
+    parts = {
+        "average": learner.average.weights if learner.average is not None else {},
+        "ranking": learner.task.ranking.state() if learner.task.ranking is not None else {},
+    }
+    return {f"{kind}/{name}": tensor for kind, tensors in parts.items() for name, tensor in tensors.items()}
 
 
-def _close_epoch(task: Task, state: State, schedule: Schedule, steps: int, seconds: float) -> bool:
+def validate(task: Task) -> tuple[float, dict[str, float]]:
+    """Return the loss and each finding's AUROC on the validation split, shared among the processes."""
+    store, indices = task.store, task.store.indices("validation")
+    if len(indices) < share.world():
+        logits = answer(task.network, store, indices, task.runtime).logits
+    else:
+        mine = answer(task.network, store, share.part(indices), task.runtime)
+        logits = share.together(mine.logits, len(indices))
+    loss = task.loss(torch.from_numpy(logits), torch.from_numpy(store.targets(indices))).item()
+    return loss, aurocs(store.truth(indices), logits, store.findings)
+
+
+def _close_epoch(learner: Learner, state: State, schedule: Schedule, steps: int, seconds: float) -> bool:
     """Score the validation split, write the epoch's record, move on to the next; says whether this was the best."""
-    store, validation = task.store, task.store.indices("validation")
-    answers = answer(task.network, store, validation, task.runtime)
-    loss = task.loss(torch.from_numpy(answers.logits), torch.from_numpy(store.targets(validation))).item()
-    areas = aurocs(store.truth(validation), answers.logits, store.findings)
+    task = learner.task
+    with memory_errors(task), learner.average.applied() if learner.average is not None else nullcontext():
+        loss, areas = validate(task)
     auroc = float(np.mean(list(areas.values()))) if areas else None
     # Where no finding has both classes in validation, the loss is all there is to go by.
     score = auroc if auroc is not None else -loss
@@ -197,7 +165,9 @@ def _close_epoch(task: Task, state: State, schedule: Schedule, steps: int, secon
     state.schedule = {"factor": schedule.factor, "best": schedule.best, "stale": schedule.stale}
     state.epoch, state.step = state.epoch + 1, 0
     state.sums = dict.fromkeys(state.sums, 0.0)
-    state.finished = state.epoch >= task.recipe.epochs or state.stale >= task.recipe.patience
+    # A second stage is not stopped before it has begun.
+    waiting = task.ranking is not None and state.epoch <= task.recipe.epochs - task.recipe.auc_epochs
+    state.finished = state.epoch >= task.recipe.epochs or (state.stale >= task.recipe.patience and not waiting)
     return better
 
 
@@ -220,6 +190,7 @@ def _tell(task: Task, state: State, steps: int, loss: float, clock: Clock) -> No
     )
 
 
-def _weights(network: Network) -> dict[str, Tensor]:
-    """A copy of the weights and buffers that further training does not touch."""
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+def _weights(learner: Learner) -> dict[str, Tensor]:
+    """A copy, which further training does not touch, of the weights and statistics that answer: averaged or not."""
+    held = learner.task.network.state_dict() if learner.average is None else learner.average.weights
+    return {name: tensor.clone() for name, tensor in held.items()}

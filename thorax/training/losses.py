@@ -1,14 +1,12 @@
 """Losses for multi-label targets, where a NaN target is left out."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from thorax import settings
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 #: Of the asymmetric loss.
 _GAMMA_POSITIVE, _GAMMA_NEGATIVE, _MARGIN = 1, 4, 0.05
@@ -68,29 +66,40 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
-def make_loss(recipe: settings.Train, positives: Tensor, negatives: Tensor) -> Loss:
-    """Build the loss that the settings ask for.
+class Loss(Protocol):
+    """A loss of logits (N, F) and targets (N, F), with NaN where a label is to be left out."""
+
+    def entries(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each entry, (N, F); what it is where a label is left out does not matter, but finite."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean over the entries that have a label."""
+
+
+class EntryLoss:
+    """One of the losses above, with label smoothing.
 
     Args:
         recipe: names the loss, gamma and label smoothing.
         positives: (F,), number of positives a finding in the training split, each at least 1.
         negatives: (F,), number of negatives.
-
-    Returns:
-        A function of logits (N, F) and targets (N, F), with NaN where a label is to be left out, to a scalar.
     """
-    weight = (negatives / positives).float()
 
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        logits = logits.float()
-        known = ~torch.isnan(targets)
+    def __init__(self, recipe: settings.Train, positives: Tensor, negatives: Tensor) -> None:
+        self._recipe = recipe
+        self._weight = (negatives / positives).float()
+
+    def entries(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each entry, (N, F)."""
+        logits, recipe = logits.float(), self._recipe
         target = smooth(torch.nan_to_num(targets), recipe.label_smoothing)
         if recipe.loss == "focal":
-            each = focal(logits, target, recipe.focal_gamma)
-        elif recipe.loss == "asymmetric":
-            each = asymmetric(logits, target)
-        else:
-            each = binary_cross_entropy(logits, target, weight.to(logits.device) if recipe.loss != "bce" else None)
-        return masked_mean(each, known)
+            return focal(logits, target, recipe.focal_gamma)
+        if recipe.loss == "asymmetric":
+            return asymmetric(logits, target)
+        weight = self._weight.to(logits.device) if recipe.loss == "weighted_bce" else None
+        return binary_cross_entropy(logits, target, weight)
 
-    return loss
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean over the entries that have a label."""
+        return masked_mean(self.entries(logits, targets), ~torch.isnan(targets))

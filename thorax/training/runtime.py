@@ -10,6 +10,7 @@ import torch
 from thorax import settings
 from thorax.errors import InputError
 from thorax.models import specification
+from thorax.training import share
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def choose_runtime(recipe: settings.Train, architecture: str) -> Runtime:
     else:
         autocast = torch.bfloat16 if recipe.precision == "bfloat16" else None
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    return Runtime(torch.device("cuda" if on_gpu else "cpu"), autocast, layout)
+    # Of several processes on a machine each takes a GPU of its own.
+    device = torch.device("cuda", share.local_rank()) if on_gpu else torch.device("cpu")
+    return Runtime(device, autocast, layout)
 
 
 @contextmanager
@@ -82,10 +85,11 @@ def steady(recipe: settings.Train) -> Iterator[None]:
 def seed_step(seed: int, epoch: int, step: int) -> torch.Generator:
     """Seed everything that a training step draws from its place in the run, so that it can be repeated from there.
 
-    Dropout and stochastic depth draw from PyTorch's own generator; augmentation from the one returned.
+    Dropout and stochastic depth draw from PyTorch's own generator, in which processes that train together differ;
+    augmentation from the one returned, in which they agree.
     """
     place = (seed * 1_000_003 + epoch) * 1_000_003 + step
-    torch.manual_seed(place % (1 << 63))
+    torch.manual_seed((place + share.rank() * 7_368_787) % (1 << 63))
     return torch.Generator().manual_seed((place + 1) % (1 << 63))
 
 

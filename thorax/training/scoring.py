@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from thorax.models import Network
+from thorax.models import Network, Views, explain
 from thorax.training.batches import Store, prefetch, to_float
 from thorax.training.runtime import Runtime
 
@@ -17,10 +17,13 @@ class Answers:
         logits: (n, F), float32.
         features: (n, D), float32.
         maps: (n, F, h, w), float16 class activation maps; None unless asked for.
+        boxes: (n, F, 4), float32, x, y, width and height as fractions; None unless asked for and the network has them.
     """
 
-    def __init__(self, logits: np.ndarray, features: np.ndarray, maps: np.ndarray | None) -> None:
-        self.logits, self.features, self.maps = logits, features, maps
+    def __init__(
+        self, logits: np.ndarray, features: np.ndarray, maps: np.ndarray | None, boxes: np.ndarray | None = None
+    ) -> None:
+        self.logits, self.features, self.maps, self.boxes = logits, features, maps, boxes
 
 
 @torch.inference_mode()
@@ -32,6 +35,7 @@ def answer(
     *,
     batch_size: int = 64,
     maps: bool = False,
+    views: Views | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Answers:
     """Run a network over stored images, in order, in evaluation mode.
@@ -42,7 +46,8 @@ def answer(
         indices: (n,), rows of the store.
         runtime: device and precision.
         batch_size: images at once.
-        maps: whether to keep class activation maps.
+        maps: whether to keep class activation maps, and boxes.
+        views: moved copies whose answers are averaged with the image's own.
         advance: told the number of images of each finished batch.
     """
     network.eval()
@@ -51,14 +56,13 @@ def answer(
     for batch in prefetch(store, batches, pin=runtime.device.type == "cuda"):
         images = to_float(batch.images, runtime.device).contiguous(memory_format=runtime.memory_format)
         with runtime.precision():
-            output = network(images)
-        part: tuple[np.ndarray, ...] = (output.logits.float().cpu().numpy(), output.features.float().cpu().numpy())
+            output = explain(network, images, views)
+        wanted = [output.logits.float(), output.features.float()]
         if maps:
-            part += (network.maps(output.feature_map.float()).half().cpu().numpy(),)
-        parts.append(part)
+            wanted += [output.maps.half(), *([] if output.boxes is None else [output.boxes.float()])]
+        parts.append(tuple(tensor.cpu().numpy() for tensor in wanted))
         advance(len(batch.indices))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Answers(columns[0], columns[1], columns[2] if maps else None)
+    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)), *([] if maps else [None]))
 
 
 def aurocs(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> dict[str, float]:

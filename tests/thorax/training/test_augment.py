@@ -15,7 +15,9 @@ def images(count: int = 8, size: int = 24) -> torch.Tensor:
 
 
 def run(batch: torch.Tensor, seed: int = 0, **amounts) -> torch.Tensor:
-    return augment(batch, NOTHING.model_copy(update=amounts), torch.Generator().manual_seed(seed))
+    moved, boxes = augment(batch, NOTHING.model_copy(update=amounts), torch.Generator().manual_seed(seed))
+    assert boxes is None
+    return moved
 
 
 def test_no_amount_leaves_the_batch_as_it_is():
@@ -80,3 +82,41 @@ def test_the_result_stays_between_air_and_white(amount):
     moved = run(images(), **amount)
     assert moved.min() >= 0
     assert moved.max() <= 1
+
+
+def test_boxes_go_where_their_pixels_go():
+    batch, boxes = torch.zeros((24, 1, 64, 64)), torch.full((24, 2, 4), torch.nan)
+    batch[:, :, 20:30, 34:50] = 1
+    boxes[:, 1] = torch.tensor([34, 20, 16, 10]) / 64
+    amounts = NOTHING.model_copy(update={"rotate": 20.0, "shift": 0.1, "scale": 0.2, "flip": True})
+    moved, where = augment(batch, amounts, torch.Generator().manual_seed(5), boxes)
+    assert torch.isnan(where[:, 0]).all()
+    for image, (x, y, width, height) in zip(moved[:, 0] > 0.5, where[:, 1] * 64, strict=True):
+        rows, columns = torch.where(image)
+        edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        # The box encloses what is bright, to the pixel that interpolation blurs.
+        for found, seen in zip((x, y, x + width, y + height), edges, strict=True):
+            assert abs(found - seen) <= 1.6
+
+
+def test_a_box_that_leaves_the_image_is_gone_and_one_at_the_edge_is_cut():
+    batch = torch.zeros((40, 1, 16, 16))
+    boxes = torch.tensor([[[0.0, 0.4, 0.02, 0.1], [0.9, 0.4, 0.1, 0.1]]]).repeat(40, 1, 1)
+    amounts = NOTHING.model_copy(update={"shift": 0.3})
+    _, where = augment(batch, amounts, torch.Generator().manual_seed(0), boxes)
+    gone = torch.isnan(where).any(dim=2)
+    assert gone[:, 0].any()
+    assert not gone.all()
+    kept = where[~gone]
+    assert (kept[:, 0] + kept[:, 2] <= 1 + 1e-6).all()
+    assert (kept >= 0).all()
+
+
+def test_parts_of_a_batch_draw_what_the_whole_draws():
+    batch, boxes = images(7), torch.rand((7, 1, 4), generator=torch.Generator().manual_seed(1)) / 2
+    amounts = NOTHING.model_copy(update={"rotate": 10.0, "brightness": 0.1, "noise": 0.1})
+    whole = augment(batch, amounts, torch.Generator().manual_seed(3), boxes)
+    for first in range(2):
+        part = augment(batch[first::2], amounts, torch.Generator().manual_seed(3), boxes[first::2], part=(first, 2, 7))
+        assert torch.equal(part[0], whole[0][first::2])
+        assert torch.equal(part[1], whole[1][first::2])

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from thorax.training.batches import epoch_batches, prefetch
+from thorax.training.batches import epoch_batches, prefetch, sampling_weights
 
 
 class Numbers:
@@ -61,3 +61,32 @@ def test_leaving_early_ends_the_thread():
     for _ in prefetch(Numbers(), [np.arange(4)] * 50):
         break
     assert threading.active_count() == before
+
+
+def test_balanced_classes_are_drawn_as_often_as_each_other():
+    # 900 images without a finding, 90 with the first, 10 with the second.
+    targets = np.zeros((1000, 2), dtype=np.float32)
+    targets[900:990, 0] = 1
+    targets[990:, 1] = 1
+    targets[5, 1] = np.nan
+    weights = sampling_weights("class_balanced", targets, np.arange(1000))
+    drawn = np.concatenate(epoch_batches(np.arange(1000), 10, 0, 0, fraction=1.0, weights=weights))
+    shares = np.array([(drawn < 900).mean(), ((drawn >= 900) & (drawn < 990)).mean(), (drawn >= 990).mean()])
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def test_balanced_patients_are_drawn_as_often_as_each_other():
+    patients = np.array(["many"] * 90 + ["few"] * 10)
+    weights = sampling_weights("patient_balanced", np.zeros((100, 1)), patients)
+    assert weights[:90].sum() == pytest.approx(weights[90:].sum())
+    assert sampling_weights("shuffle", np.zeros((100, 1)), patients) is None
+
+
+def test_parts_of_a_batch_are_gathered_and_the_whole_is_known():
+    boxes = np.arange(80, dtype=np.float32).reshape(20, 1, 4)
+    batches = epoch_batches(np.arange(20), 5, 0, 0)
+    parts = [list(prefetch(Numbers(), batches, boxes=boxes, part=lambda rows, k=k: rows[k::2])) for k in range(2)]
+    for whole, one, other in zip(batches, *parts, strict=True):
+        assert sorted([*one.indices, *other.indices]) == list(whole)
+        assert np.array_equal(one.whole, whole)
+        assert np.array_equal(one.boxes.numpy(), boxes[one.indices])

@@ -33,11 +33,12 @@ def test_a_run_taken_up_goes_on_as_if_it_had_never_stopped(tmp_path):
     network.dropout.p = 0
     state = State(epoch=2, step=1, best_score=0.8, best_epoch=1, curves=[{"epoch": 1}], seconds=3.5)
     best = {name: tensor * 2 for name, tensor in network.state_dict().items()}
-    checkpoint.save(tmp_path, CONFIGURATION, state, network, optimizer, best)
+    checkpoint.save(tmp_path, CONFIGURATION, state, network, optimizer, best, {"average/a": torch.ones(2)})
     other, other_optimizer = made(1, steps=0)
     other.dropout.p = 0
-    kept, kept_best = checkpoint.load(tmp_path, CONFIGURATION, other, other_optimizer)
+    kept, kept_best, extra = checkpoint.load(tmp_path, CONFIGURATION, other, other_optimizer)
     assert kept == state
+    assert torch.equal(extra["average/a"], torch.ones(2))
     assert all(torch.equal(kept_best[name], tensor) for name, tensor in best.items())
     for one in ((network, optimizer), (other, other_optimizer)):
         step(*one)

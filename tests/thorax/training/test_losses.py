@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from thorax import settings
-from thorax.training.losses import asymmetric, focal, make_loss, smooth
+from thorax.training.losses import EntryLoss, asymmetric, focal, smooth
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.0], [-3.0, 4.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -13,7 +13,7 @@ COUNTS = torch.tensor([10.0, 5.0]), torch.tensor([30.0, 45.0])
 
 
 def loss_of(kind: str, **changes):
-    return make_loss(settings.Train(loss=kind, **changes), *COUNTS)
+    return EntryLoss(settings.Train(loss=kind, **changes), *COUNTS)
 
 
 def test_bce_is_the_mean_negative_log_likelihood_of_sklearn():

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from trainable_store import FINDINGS, SIZE, quick_recipe, write_store
 
-from thorax.errors import InputError
-from thorax.training import TrainingError, fit, train
+from thorax.errors import InputError, RoomError, SettingsError
+from thorax.settings import load
+from thorax.training import TrainingError, fit, step, train
 from thorax.training.scoring import aurocs
 
 
@@ -34,6 +35,14 @@ def test_it_learns_what_can_be_learned(trained):
     test = answers(out, "test")
     assert min(aurocs(test["truth"], test["logits"], FINDINGS).values()) > 0.95
     assert facts["validation_auroc"] > 0.95
+
+
+def test_a_person_can_look_at_what_the_network_saw(trained):
+    from PIL import Image
+
+    with Image.open(trained[0] / "batch.png") as picture:
+        assert picture.size == (4 * SIZE + 6, 4 * SIZE + 6)
+        assert np.asarray(picture).std() > 10
 
 
 def test_its_maps_look_where_the_finding_is(trained):
@@ -163,7 +172,7 @@ def test_an_empty_split_is_named(tmp_path, recipe):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_images(store_folder, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "augment", lambda images, amounts, generator: images * float("nan"))
+    monkeypatch.setattr(step, "augment", lambda images, *_: (images * float("nan"), None))
     with pytest.raises(TrainingError, match="loss became nan") as caught:
         train(store_folder, "custom_cnn", recipe, tmp_path / "out", checkpoints=tmp_path / "kept")
     saved = json.loads((tmp_path / "kept" / "non-finite-custom_cnn.json").read_text())
@@ -172,13 +181,55 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_images(store_folder, reci
     assert not (tmp_path / "out").exists()
 
 
-def test_too_little_memory_names_a_batch_size_to_try(store_folder, recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"),
+    ],
+    ids=["GPU", "Python", "CPU"],
+)
+def test_too_little_memory_names_a_batch_size_to_try(store_folder, recipe, tmp_path, monkeypatch, error):
     def full(*_):
-        raise torch.OutOfMemoryError("out of memory")
+        raise error
 
-    monkeypatch.setattr(fit, "augment", full)
+    monkeypatch.setattr(step, "augment", full)
     with pytest.raises(TrainingError, match=r"batches of 16 images. Set train.batch_size to 8"):
         train(store_folder, "custom_cnn", recipe, tmp_path / "out")
+
+
+def test_a_fault_that_is_not_of_memory_is_not_taken_for_one(store_folder, recipe, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(step, "augment", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train(store_folder, "custom_cnn", recipe, tmp_path / "out")
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(store_folder, recipe, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(RoomError, match="No room left on the disk"):
+        train(store_folder, "custom_cnn", recipe.model_copy(update={"epochs": 1}), tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def test_an_image_smaller_than_the_network_takes(store_folder, recipe, tmp_path):
+    with pytest.raises(InputError, match=r"inception_v3 takes images of at least 75 px.*preprocess.size is 32"):
+        train(store_folder, "inception_v3", recipe, tmp_path / "out")
+
+
+def test_an_unknown_block_or_loss_is_answered_with_the_nearest(store_folder, recipe, tmp_path):
+    with pytest.raises(InputError, match=r"no block 'stage33'. Did you mean stage3"):
+        train(store_folder, "custom_cnn", recipe.model_copy(update={"unfreeze": "stage33"}), tmp_path / "out")
+    with pytest.raises(
+        SettingsError, match=r"train.loss: Input should be .*'focal'.*found 'focall'.*Did you mean focal\?"
+    ):
+        load(overrides=["train.loss=focall"])
 
 
 def test_a_gpu_that_is_not_there(store_folder, recipe, tmp_path, monkeypatch):
