@@ -153,13 +153,14 @@ def _rule(info: Mapping[str, Any]) -> str:
 
 def _answers(evaluation: Mapping[str, Any]) -> str:
     """Say what conformal answers promised, and whether they kept it."""
-    promised = evaluation["conformal"]["alpha"]
+    promised = evaluation["calibration"]["alpha"]
     rows = [
         "| Finding | Present, answered “absent” | Absent, answered “present” | Uncertain |",
         "|---|---:|---:|---:|",
     ]
-    for name in evaluation["findings"]:
-        entry = evaluation["conformal"]["findings"][name]
+    measured = evaluation["conformal"].get("findings", {})
+    for name in (one for one in evaluation["findings"] if one in measured):
+        entry = measured[name]
         cells = " | ".join(figure_text(entry[key]) for key in ("missed", "false", "uncertain"))
         rows.append(f"| {words(name)} | {cells} |")
     return (
