@@ -29,11 +29,18 @@ def box_on_image(box: tuple[float, float, float, float], size: int, spot: Placem
 
 
 def map_on_image(map_: np.ndarray, size: int, spot: Placement) -> np.ndarray:
-    """Cut a map (h, w) of the network's square to the part that covers the image, at the square's resolution."""
+    """Return the part of a map (h, w) of the network's square that covers the image, at the square's resolution.
+
+    Where the image was cropped and the network saw nothing, the map has its lowest value.
+    """
     if (spot.left, spot.top, spot.width, spot.height) == (0, 0, size, size):
         return map_
     whole = upsample(map_, (size, size))
-    return whole[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width]
+    covered = np.full((spot.height, spot.width), whole.min(), dtype=whole.dtype)
+    left, top = max(spot.left, 0), max(spot.top, 0)
+    right, bottom = min(spot.left + spot.width, size), min(spot.top + spot.height, size)
+    covered[top - spot.top : bottom - spot.top, left - spot.left : right - spot.left] = whole[top:bottom, left:right]
+    return covered
 
 
 def answer(

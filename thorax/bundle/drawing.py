@@ -105,7 +105,7 @@ def _each(
     unknown = [name for name in names if name not in bundle.findings]
     if prediction.maps is None or unknown:
         raise InputError(f"There is no heatmap of {', '.join(unknown or names)}.")
-    spot = bundle.spot(radiograph.width, radiograph.height)
+    spot = bundle.spot(radiograph)
     maps = [map_on_image(prediction.maps[bundle.findings.index(name)], bundle.info.size, spot) for name in names]
     if len(names) == 1:
         return {names[0]: one(names[0], maps[0])}

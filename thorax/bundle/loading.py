@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from thorax.bundle.watched import Watched
     from thorax.calibration import Calibration
-    from thorax.imaging import Placement, Radiograph
+    from thorax.imaging import Frame, Placement, Radiograph
 
 
 #: Turns a stage's name into a block that times it.
@@ -48,6 +48,7 @@ class Preprocessing(BaseModel):
     size: int
     resize: Literal["squash", "pad"] = "squash"
     clahe: bool = False
+    crop: Literal["none", "lungs"] = "none"
 
 
 class BundleInfo(BaseModel):
@@ -141,14 +142,23 @@ class Bundle:
         from thorax.imaging import to_network_input
 
         how = self.info.preprocessing
-        arrays = [to_network_input(r.pixels, how.size, how.resize, how.clahe) for r in radiographs]
+        arrays = [
+            to_network_input(r.pixels, how.size, how.resize, how.clahe, frame=self._frame(r)) for r in radiographs
+        ]
         return np.stack(arrays) if arrays else np.zeros((0, how.size, how.size), np.uint8)
 
-    def spot(self, width: int, height: int) -> "Placement":
-        """Return where an image of `width` × `height` px lies in the network's square."""
+    def spot(self, radiograph: "Radiograph") -> "Placement":
+        """Return where a whole radiograph lies in the network's square, and beyond it where it is cropped."""
         from thorax.imaging import place
 
-        return place(width, height, self.info.size, self.info.preprocessing.resize)
+        how = self.info.preprocessing
+        return place(radiograph.width, radiograph.height, how.size, how.resize, self._frame(radiograph))
+
+    def _frame(self, radiograph: "Radiograph") -> "Frame":
+        from thorax.imaging import frame_of
+
+        seen = radiograph.pixels if radiograph.thumbnail is None else radiograph.thumbnail
+        return frame_of(seen, self.info.preprocessing.crop)
 
     def run(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Run the network.
@@ -189,7 +199,7 @@ class Bundle:
     ) -> list[Prediction]:
         from thorax.imaging import statistics
 
-        spots = [self.spot(r.width, r.height) for r in radiographs]
+        spots = [self.spot(r) for r in radiographs]
         views = [r.view or "unknown" for r in radiographs]
         answers = answer(self.calibration, inputs, outputs, views, spots, self.watched)
         embeddings = self.watched.embed(outputs[1]).tolist() if self.watched is not None else [()] * len(answers)

@@ -1,24 +1,28 @@
-"""Pictures made for the tests: a chest drawn with ellipses, and DICOM files around it."""
+"""Pictures made for the tests: a phantom, and DICOM files around it."""
 
 import io
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from thorax.datasets.phantom.render import Phantom, render
+from thorax.datasets.phantom.sheet import subjects
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Phantom:
+    """A healthy phantom of 160 px, with its lungs."""
+    return render(subjects(1)[0], 160)
+
 
 @pytest.fixture
-def chest() -> np.ndarray:
-    """A crude chest: float32 (160, 128) in [0, 1]; bright body, dark lungs and air, a brighter right shoulder."""
-    y, x = np.mgrid[0:160, 0:128].astype(np.float32)
-    picture = np.where(((x - 64) / 58) ** 2 + ((y - 95) / 100) ** 2 < 1, 0.65, 0.02).astype(np.float32)
-    for centre in (38, 90):
-        picture[((x - centre) / 18) ** 2 + ((y - 75) / 45) ** 2 < 1] = 0.25
-    picture[125:, 15:113] = 0.85
-    picture[30:40, 15:25] = 0.95
-    return picture + np.random.default_rng(0).normal(0, 0.01, picture.shape).astype(np.float32).clip(-0.02, 0.02)
+def chest(phantom: Phantom) -> np.ndarray:
+    """A phantom: float32 (160, 128) in [0, 1]."""
+    return cv2.resize(phantom.image8.astype(np.float32) / 255, (128, 160), interpolation=cv2.INTER_AREA)
 
 
 @pytest.fixture

@@ -33,8 +33,9 @@ def test_a_chest_is_left_alone_and_its_negative_and_turns_are_told(chest: np.nda
 def test_noise_ramps_and_stripes_are_no_chests() -> None:
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 1, 200, dtype=np.float32)[None].repeat(200, axis=0)
-    for picture in (rng.random((200, 200)), ramp, np.sin(40 * ramp) / 2 + 0.5):
+    for picture in (rng.random((200, 200)), np.sin(40 * ramp) / 2 + 0.5):
         assert "chest" in found(picture)
+    assert {"chest", "inverted"} & found(ramp)
 
 
 def test_flat_burnt_posterised_tiny_and_coloured_pictures_are_told(chest: np.ndarray) -> None:
@@ -60,15 +61,15 @@ def test_real_radiographs_are_seldom_suspected_and_their_negatives_mostly_told(r
         verdicts["half"].append(pose(np.rot90(small, 2)).verdict == "rotated")
     shares = {name: float(np.mean(values)) for name, values in verdicts.items()}
     assert shares["as is"] >= 0.98, shares
-    assert shares["negative"] >= 0.80, shares
-    assert shares["quarter"] >= 0.85, shares
-    assert shares["half"] >= 0.60, shares
+    assert min(shares.values()) >= 0.95, shares
 
 
 @pytest.mark.real_data
-def test_photographs_are_suspected(real_data: Path) -> None:
-    for file in sorted((real_data / "natural").iterdir()):
-        assert {"colour", "chest"} & set(read_image(file).checks), file.name
+def test_photographs_are_suspected_by_colour_and_mostly_by_shape_alone(real_data: Path) -> None:
+    files = sorted((real_data / "natural").iterdir())
+    found = [read_image(file).checks for file in files]
+    assert all("colour" in checks for checks in found)
+    assert np.mean(["chest" in checks for checks in found]) >= 0.9
 
 
 def brute(hashes: np.ndarray, radius: int) -> set[tuple[int, int, int]]:

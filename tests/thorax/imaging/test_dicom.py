@@ -41,7 +41,7 @@ def test_ages_are_years(age: str, years: float | None, levels: np.ndarray, dicom
 def test_air_is_dark_in_both_photometric_interpretations(levels: np.ndarray, dicom: Dicom) -> None:
     plain = read_image_bytes(dicom(levels))
     turned = read_image_bytes(dicom(4095 - levels, PhotometricInterpretation="MONOCHROME1"))
-    assert plain.pixels[:8, :8].mean() < 0.05
+    assert plain.pixels[-1].mean() < 0.05
     np.testing.assert_allclose(turned.pixels, plain.pixels, atol=0.01)
 
 
