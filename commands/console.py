@@ -37,6 +37,22 @@ class Advance(Protocol):
     def __call__(self, step: int = 1) -> None:
         """Advance by `step`."""
 
+    def expect(self, total: int) -> None:
+        """Say how many there are, where it was not known at first."""
+
+
+class _Bar:
+    """One task of a progress bar."""
+
+    def __init__(self, bar: Progress, label: str, total: int | None) -> None:
+        self._bar, self._task = bar, bar.add_task(label, total=total)
+
+    def __call__(self, step: int = 1) -> None:
+        self._bar.advance(self._task, step)
+
+    def expect(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
+
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
@@ -50,9 +66,4 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=not err.is_terminal) as bar:
-        task = bar.add_task(label, total=total)
-
-        def advance(step: int = 1) -> None:
-            bar.advance(task, step)
-
-        yield advance
+        yield _Bar(bar, label, total)

@@ -18,10 +18,12 @@ def ingest(root: str, revision: str, ingest_settings: str, dataset: Output[Datas
     from pathlib import Path
 
     from thorax.datasets.ingest import ingest as read
+    from thorax.datasets.pack import opened
     from thorax.events import reporting
     from thorax.steps import settings_of
 
     with reporting("ingest") as report:
-        facts = read(settings_of(ingest_settings).data, Path(root), Path(dataset.path), revision)
+        settings = settings_of(ingest_settings)
+        facts = read(settings.data, opened(Path(root), settings.var), Path(dataset.path), revision)
         dataset.metadata.update({"revision": revision, "digest": facts["manifest_digest"], "images": facts["images"]})
         report.say(f"{facts['images']:,} images of {facts['patients']:,} patients")

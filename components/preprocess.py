@@ -24,6 +24,7 @@ def preprocess(
     """
     from pathlib import Path
 
+    from thorax.datasets.pack import opened
     from thorax.events import reporting
     from thorax.preprocessing import build_store
     from thorax.preprocessing.prepare import prepared_folder
@@ -36,7 +37,7 @@ def preprocess(
             settings.split,
             settings.preprocess,
             Path(dataset.path),
-            Path(root),
+            opened(Path(root), settings.var),
             Path(store.path),
             report.advancer(int(dataset.metadata["images"])),
             prepared=[prepared_folder(settings), Path(validation.path, "prepared")],

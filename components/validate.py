@@ -17,9 +17,11 @@ def validate(root: str, dataset: Input[Dataset], validate_settings: str, result:
     """
     from pathlib import Path
 
+    from thorax.datasets.pack import opened
     from thorax.events import reporting
     from thorax.steps import settings_of
     from thorax.validation.gate import gate
 
     with reporting("validate") as report:
-        gate(Path(dataset.path), Path(root), settings_of(validate_settings), Path(result.path), report)
+        settings = settings_of(validate_settings)
+        gate(Path(dataset.path), opened(Path(root), settings.var), settings, Path(result.path), report)

@@ -16,7 +16,7 @@ from thorax.settings import Settings, parse
 
 #: A step, the sections of the settings that it reads, and the modules where its code begins.
 READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "ingest": (("data",), ("thorax.datasets.ingest",)),
+    "ingest": (("paths", "data"), ("thorax.datasets.ingest", "thorax.datasets.pack")),
     "validate": (("paths", "data", "validation", "split", "preprocess"), ("thorax.validation.gate",)),
     "preprocess": (("paths", "data", "split", "preprocess"), ("thorax.preprocessing",)),
     "train": (("train", "paths", "registry"), ("thorax.training",)),

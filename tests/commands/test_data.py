@@ -131,7 +131,7 @@ def test_add_says_which_adapter_fits_and_what_to_do_next(call, dataset, reposito
 
 
 @pytest.mark.slow
-def test_a_dataset_that_fails_critically_gives_exit_code_3_and_a_page(call, dataset):
+def test_a_dataset_that_fails_critically_gives_exit_code_1_and_a_page(call, dataset):
     rows = [TABLE.splitlines()[0]]
     for number in range(1, 41):
         image = f"{number:08d}_000.png"
@@ -141,9 +141,48 @@ def test_a_dataset_that_fails_critically_gives_exit_code_3_and_a_page(call, data
     (dataset / "images" / "00000007_000.png").write_bytes(b"no image")
     (dataset / "Data_Entry_2017.csv").write_text("\n".join(rows) + "\n")
     result = CliRunner().invoke(app, ["validate", "--source", "nih", "--root", str(dataset), "--json"])
-    assert result.exit_code == 3, result.output
+    assert result.exit_code == 1, result.output
     facts = json.loads(result.stdout)
     assert facts["success"] is False
     assert facts["critical"]
     assert Path(facts["page"]).is_file()
     assert Path(facts["failures"]).is_file()
+
+
+@pytest.mark.slow
+def test_two_revisions_are_told_apart_and_one_is_set_beside_the_other(call, dataset, repository, tmp_path):
+    def commit(message: str) -> None:
+        for command in (
+            ("add", "-A"),
+            ("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", message),
+        ):
+            subprocess.run(("git", *command), cwd=repository, check=True, capture_output=True)
+
+    nih = ("-S", "data.source=nih")
+    call("add", dataset)
+    commit("one")
+    (dataset / "Data_Entry_2017.csv").write_text(TABLE.replace("Edema|Effusion", "Edema"))
+    call("add", dataset, "--replace", "--pack")
+    commit("two")
+    facts = json.loads(call("diff", "HEAD~1", "HEAD", *nih, "--json", "--html", tmp_path / "diff.html"))
+    assert facts["relabelled"] == [["00000003_000.png", "Effusion", "present", "absent"]]
+    assert facts["added"] == facts["removed"] == facts["changed"] == []
+    assert "labels changed" in (tmp_path / "diff.html").read_text()
+    text = " ".join(call("diff", "HEAD~1", *nih).split())
+    assert "1 labels changed: 00000003_000.png Effusion: present → absent" in text
+    # Packed data is read like any other; an older revision stands beside it.
+    assert json.loads(call("ingest", *nih, "--json"))["images"] == 3
+    older = json.loads(call("checkout", "HEAD~1", *nih, "--json"))
+    assert (Path(older["root"]) / "images" / "00000003_000.png").is_file()
+    assert (
+        json.loads(call("ingest", "--source", "nih", "--root", older["root"], "--json"))["revision"]
+        == older["revision"]
+    )
+
+
+def test_pack_and_unpack(call, dataset, tmp_path):
+    assert json.loads(call("pack", dataset, tmp_path / "packed", "--json"))["images"] == 3
+    assert "3 images" in call("unpack", tmp_path / "packed", tmp_path / "back")
+    assert (tmp_path / "back" / "Data_Entry_2017.csv").read_text() == TABLE
+    with pytest.raises(InputError, match="exclude each other"):
+        call("add", dataset, "--pack", "--move")

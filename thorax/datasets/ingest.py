@@ -31,7 +31,8 @@ def ingest(
         root: the dataset's folder.
         out: gets `manifest.parquet`, `boxes.parquet` and `dataset.json`, each whole or not at all, the last one last.
         revision: the data revision; the digest of the manifest stands in where there is none.
-        advance: called with the number of images read since the last call.
+        advance: called with the number of images read since the last call; where it has a method `expect`, that is
+            called first, with the number of all.
 
     Returns:
         What `dataset.json` holds: source, synthetic, revision, counts, findings, digests, and what was left out.
@@ -78,12 +79,15 @@ def load(data: Data, root: Path, advance: Callable[[int], None] | None = None) -
         raise InputError(
             f"The data root {root} is not a folder.", "Set data.root, run `dvc pull`, or `thorax data make-phantom`."
         )
-    dataset = confirmed.merge(_adapter(data, root), root)
+    dataset = confirmed.merge(adapt(data, root), root)
     manifest = dataset.manifest.sort_values("image_id", kind="stable", ignore_index=True)
     if data.views == "frontal":
         lateral = manifest["view"] == "LATERAL"
         dataset.notes["lateral_left_out"] = int(lateral.sum())
         manifest = manifest[~lateral].reset_index(drop=True)
+    expect = getattr(advance, "expect", None)
+    if expect is not None:
+        expect(len(manifest))
     headers = read_headers(root, manifest["path"].tolist(), advance)
     manifest["width"], manifest["height"], manifest["sha256"] = headers.width, headers.height, headers.sha256
     missing = manifest[~headers.present]
@@ -121,7 +125,12 @@ def manifest_digest(manifest: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _adapter(data: Data, root: Path) -> Dataset:
+def adapt(data: Data, root: Path) -> Dataset:
+    """Read a dataset's tables with the adapter that `data.source` names; of the images only the names are looked at.
+
+    Raises:
+        InputError: as the adapter says, or the folder holds phantoms and `data.source` does not say so.
+    """
     from thorax.datasets import chexpert, nih, phantom_adapter, table
 
     if data.source != "phantom" and (root / "phantom.json").is_file():

@@ -71,12 +71,16 @@ def revision(home: Path, root: Path, *, verify: bool = True) -> str:
         verify: compare the files with the recorded revision first, so that no run is filed under data it did not see.
 
     Returns:
-        DVC's digest of the folder, or for a folder that DVC does not track `files:` and a digest of the names, sizes
-        and times of its files; a warning is logged then.
+        DVC's digest of the folder, also of one that `thorax.datasets.revisions.checkout` made; or for a folder that DVC
+        does not track `files:` and a digest of the names, sizes and times of its files; a warning is logged then.
 
     Raises:
         InputError: the folder differs from its recorded revision, or is missing.
     """
+    from thorax.datasets.revisions import pinned
+
+    if (held := pinned(root)) is not None:
+        return held
     file = pointer(root)
     if file is None:
         _log.warning(
@@ -119,10 +123,14 @@ def state(home: Path, root: Path) -> State:
     Raises:
         InputError: its `.dvc` file cannot be read, or there is no DVC repository.
     """
+    from thorax.datasets.revisions import pinned
+
+    if (held := pinned(root)) is not None:
+        return State("clean", held)
     file = pointer(root)
     if file is None:
         return State("untracked" if root.is_dir() else "missing", fingerprint(root) if root.is_dir() else "")
-    with _dvc_errors(home), _repository(file.parent) as repo:
+    with dvc_errors(home), _repository(file.parent) as repo:
         # Not `Repo.status`: it says "not in cache" before it looks at the files, and takes a lock that
         # `dvc repro` may hold around this very run.
         out = next(iter(repo.stage.collect(str(file)))).outs[0]
@@ -166,7 +174,7 @@ def track(home: Path, root: Path) -> State:
         InputError: there is no DVC repository, or DVC refuses.
         RoomError: the disk is full.
     """
-    with _dvc_errors(home), room_errors(root), _repository(home) as repo:
+    with dvc_errors(home), room_errors(root), _repository(home) as repo:
         repo.scm_context.quiet = True  # Its advice would stand among what our commands print.
         repo.add([str(root)])
     return state(home, root)
@@ -182,7 +190,7 @@ def pull(home: Path, root: Path) -> State:
     file = pointer(root)
     if file is None:
         raise InputError(f"No .dvc file stands for {root}.", "Check out a revision of the project that has one.")
-    with _dvc_errors(home), room_errors(root), _repository(file.parent) as repo:
+    with dvc_errors(home), room_errors(root), _repository(file.parent) as repo:
         repo.pull([str(file)])
     return state(home, root)
 
@@ -196,7 +204,7 @@ def push(home: Path, root: Path) -> int:
     file = pointer(root)
     if file is None:
         raise InputError(f"No .dvc file stands for {root}.", f"Run `thorax data add {root}` first.")
-    with _dvc_errors(home), _repository(file.parent) as repo:
+    with dvc_errors(home), _repository(file.parent) as repo:
         return int(repo.push([str(file)]))
 
 
@@ -206,7 +214,7 @@ def require_repository(home: Path) -> None:
     Raises:
         InputError: with the command that makes one.
     """
-    with _dvc_errors(home), _repository(home):
+    with dvc_errors(home), _repository(home):
         pass
 
 
@@ -220,7 +228,7 @@ def _repository(folder: Path) -> "Repo":
 
 
 @contextmanager
-def _dvc_errors(home: Path) -> "Iterator[None]":
+def dvc_errors(home: Path) -> "Iterator[None]":
     """Turn DVC's refusals into ours."""
     from dvc.exceptions import NotDvcRepoError
 
