@@ -154,7 +154,7 @@ def checkout(
         print_json({"root": str(folder), "revision": digest})
     else:
         out.print(f"{revision} is [bold]{digest}[/]: {folder}", soft_wrap=True)
-        out.print(f"Next: [cyan]thorax pipeline run -S data.root={folder}[/]", soft_wrap=True)
+        out.print(f"Next: [cyan]thorax pipeline run --revision {revision}[/]", soft_wrap=True)
 
 
 @app.command()

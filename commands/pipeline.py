@@ -35,12 +35,20 @@ def run(
     set_: Set = None,
     preset: Preset = None,
     reason: Annotated[str, typer.Option(help="Why this run is made; kept with the version.")] = "",
+    revision: Annotated[
+        str | None, typer.Option(help="Train on the data as they were at a commit, a tag or HEAD~1.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train, calibrate, evaluate and register on this machine."""
     from thorax.settings import load
 
-    finished = train(load(overrides=set_ or (), preset=preset), reason)
+    settings = load(overrides=set_ or (), preset=preset)
+    if revision is not None:
+        from thorax.datasets.revisions import pin
+
+        settings = pin(settings, revision)
+    finished = train(settings, reason)
     if json:
         print_json(finished.summary())
     else:

@@ -17,7 +17,7 @@ from thorax.datasets.dataset import IMAGE_SUFFIXES, Dataset
 from thorax.datasets.versioning import dvc_errors, pointer, recorded
 from thorax.errors import InputError
 from thorax.files import atomic_folder, read_json, write_json
-from thorax.settings import Data
+from thorax.settings import Data, Settings
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -108,6 +108,12 @@ def checkout(
                         advance(1)
                 write_json(made / NOTE, {"revision": digest, "asked": name, "folder": root.name})
         return place / root.name, digest
+
+
+def pin(settings: Settings, name: str) -> Settings:
+    """Return settings whose data root is the dataset as it was at a revision; see `checkout`."""
+    folder, _ = checkout(settings.home, settings.data_root, name, settings.var)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"root": folder})})
 
 
 def pinned(root: Path) -> str | None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from thorax.datasets import comparing, pack, revisions, versioning
 from thorax.errors import InputError
-from thorax.settings import Data
+from thorax.settings import Data, load
 
 pytestmark = pytest.mark.slow
 DATA = Data(source="nih")
@@ -51,6 +51,7 @@ def home(tmp_path: Path) -> Path:
     """A repository with a local remote and two revisions: `one`, and HEAD with every kind of change."""
     home = tmp_path / "home"
     home.mkdir()
+    (home / "params.yaml").write_text("{}\n")
     run(home, "git", "init", "-q")
     Repo.init(str(home)).close()
     url = tmp_path / "remote"
@@ -97,6 +98,8 @@ def test_a_revision_is_set_beside_the_working_data_and_known_again(home: Path, t
     assert versioning.state(home, folder).condition == "clean"
     assert revisions.checkout(home, home / "data", "one", tmp_path / "var", done.append)[0] == folder
     assert sum(done) == 11, "not fetched again"
+    settings = load(home, [f"paths.var={tmp_path / 'var'}", "data.source=nih"])
+    assert revisions.pin(settings, "one").data_root == folder
     revisions.forget(tmp_path / "var")
     assert not folder.exists()
 
