@@ -1,28 +1,28 @@
 """`thorax monitor`: has what the model sees, or what it answers, drifted from what it was tested on?"""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.console import err, out, print_json, table
-from thorax.errors import InputError, RegistryError
+from commands.console import err, out, print_json, progress, table
+from commands.moments import read_moment
 
 if TYPE_CHECKING:
-    from thorax.monitoring.report import DriftReport
+    from thorax.monitoring.examine import Examination
     from thorax.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
 #: The exit code of a report that alarms, so that a scheduler can act on it.
-DRIFT = 10
+ALARM = 10
 
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S monitor.min_rows=500."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+_COLOURS = {"quiet": "green", "warning": "yellow", "alarm": "bold red", "too_few": "yellow"}
 
 
 @app.callback()
@@ -43,155 +43,223 @@ def report(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Compare logged predictions with the model's reference. Exit code 10 on drift."""
+    """Compare logged predictions with the model's reference. Exit code 10 on an alarm."""
+    from thorax.registry.versions import CHAMPION
+    from thorax.registry.watching import watch_version
     from thorax.settings import load
 
-    settings = load(overrides=set_ or ())
-    span = tuple(None if text is None else _moment(text) for text in (since, until))
-    found = make_report(settings, log, target, version=version, span=span, quick=quick)
+    done = watch_version(
+        load(overrides=set_ or ()),
+        which=version or CHAMPION,
+        since=None if since is None else read_moment(since),
+        until=None if until is None else read_moment(until),
+        place=log,
+        out=target,
+        quick=quick,
+    )
+    for problem in done.problems:
+        err.print(problem, style="yellow", markup=False, soft_wrap=True)
     if json:
-        print_json(found.as_dict())
+        print_json(_finite(done.found.as_dict()))
     else:
-        show(found)
-    if found.drift.verdict == "drift":
-        raise typer.Exit(DRIFT)
+        show(done.found)
+    if done.found.verdict.status == "alarm":
+        raise typer.Exit(ALARM)
 
 
 @app.command()
-def history(set_: Set = None, json: Json = False) -> None:
-    """List the reports that were made, the oldest first, with what alarmed in each."""
-    from thorax.files import read_json
-    from thorax.monitoring.page import said
-    from thorax.monitoring.report import FIGURES
-    from thorax.settings import load
-
-    folder = load(overrides=set_ or ()).var / "monitoring"
-    found = sorted((read_json(path) for path in folder.glob(f"*/{FIGURES}")), key=lambda item: str(item["made"]))
-    if json:
-        print_json(found)
-        return
-    rows = [
-        (
-            item["made"][:16].replace("T", " "),
-            item["model_version"],
-            f"{item['since'][:16].replace('T', ' ')} to {item['until'][:16].replace('T', ' ')}",
-            f"{item['rows']:,}",
-            item["verdict"],
-            ", ".join(said(name) for name in item["alarms"][:3]),
-        )
-        for item in found
-    ]
-    columns = ("made (UTC)", "version", "predictions from", "rows", "verdict", "furthest beyond their cut-offs")
-    table("Drift reports", columns, rows, right=("rows",))
-
-
-def retrain(
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the version that comes of it.")],
+def history(
+    target: Annotated[
+        Path | None, typer.Option("--out", help="The page. [default: var/monitoring/history.html]")
+    ] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Run the training pipeline on the data as they are now; the result stands as challenger."""
-    from commands.pipeline import show as show_run
-    from commands.pipeline import train
+    """List the windows that were judged, and draw every figure over time on a page that needs no network."""
+    from thorax.monitoring.history import History, history_path
     from thorax.settings import load
 
-    if not reason.strip():
-        raise InputError("A retraining needs a reason.", 'Say why, such as --reason "drift in brightness".')
-    run = train(load(overrides=set_ or ()), reason)
+    settings = load(overrides=set_ or ())
+    windows = History(history_path(settings.var)).windows()
     if json:
-        print_json(run.summary())
+        print_json(_finite(windows))
         return
-    show_run(run)
-    out.print("Compare it with the champion: [cyan]thorax models compare challenger champion[/]")
+    rows = [
+        (
+            item["window"]["until"][:16].replace("T", " "),
+            item["window"]["version"],
+            f"{item['window']['rows']:,}",
+            item["status"].replace("_", " "),
+            _named([*item["alarms"], *item["warnings"]]),
+        )
+        for item in windows
+    ]
+    columns = ("until (UTC)", "version", "predictions", "verdict", "furthest beyond their cut-offs")
+    table("Judged windows", columns, rows, right=("predictions",))
+    page = target or settings.var / "monitoring" / "history.html"
+    write_history(settings, page)
+    out.print(f"Every figure over time: {page}", soft_wrap=True)
+
+
+@app.command()
+def label(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet: request_id, and a column a finding (1, 0, or blank).")],
+    log: Annotated[Path | None, typer.Option(help="Another prediction log.")] = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Bring confirmed findings of earlier answers into the log; they count above what readers said."""
+    from thorax.findings import canonical
+    from thorax.monitoring.truth import first_few, keep, read_labels
+    from thorax.prediction import now
+    from thorax.prediction_log import PredictionLog, log_path, place_of, read_feedback
+    from thorax.prediction_log.streaming import columns_in
+    from thorax.settings import load
+
+    settings = load(overrides=set_ or ())
+    place = log if log is not None else place_of(settings)
+    known = [canonical(name.removeprefix("p_")) for name in columns_in(place) if name.startswith("p_")]
+    labels = read_labels(file, known)
+    writer = PredictionLog(place, salt=None if log is not None else log_path(settings.var).with_name("salt"))
+    try:
+        with progress("Labelling", len(labels.said)) as advance:
+            found = keep(labels, writer, read_feedback(place), now(), advance)
+    finally:
+        writer.close()
+    if json:
+        print_json(found.as_dict())
+        return
+    out.print(f"{found.kept:,} findings of {found.requests:,} answers kept; {found.known:,} were known already.")
+    notes = [
+        (found.duplicates, f"{found.duplicates} rows repeat others."),
+        (found.changed, f"{found.changed} findings were the contrary before; the new answer counts."),
+        (len(found.contradictory), f"Rows contradict each other, left out: {first_few(found.contradictory)}."),
+        (len(found.unknown), f"Not in the log, left out: {first_few(found.unknown)}."),
+    ]
+    for count, text in notes:
+        if count:
+            err.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
+@app.command()
+def ack(
+    incident: Annotated[int | None, typer.Argument(help="Its number. [default: the latest that lasts]")] = None,
+    note: Annotated[str, typer.Option(help="What is known or done about it.")] = "",
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Say that somebody looks after an incident."""
+    from thorax.monitoring.history import History, history_path
+    from thorax.monitoring.incidents import Incidents
+    from thorax.registry.history import user
+    from thorax.settings import load
+
+    settings = load(overrides=set_ or ())
+    found = Incidents(History(history_path(settings.var))).acknowledge(incident, user(), note)
+    if json:
+        print_json(found.as_dict())
+        return
+    out.print(f"Incident {found.id} on version {found.version} is looked after by {found.who}.")
+
+
+@app.command()
+def incidents(set_: Set = None, json: Json = False) -> None:
+    """List the incidents, and the notices that wait to be delivered."""
+    from thorax.monitoring.alerts import waiting
+    from thorax.monitoring.history import History, history_path
+    from thorax.monitoring.incidents import Incidents
+    from thorax.settings import load
+
+    history_ = History(history_path(load(overrides=set_ or ()).var))
+    found = Incidents(history_).all()
+    if json:
+        print_json([item.as_dict() for item in found])
+        return
+    rows = [
+        (i.id, i.version, i.state, i.opened[:16].replace("T", " "), _named([{"figure": f} for f in i.figures]), i.who)
+        for i in found
+    ]
+    table("Incidents", ("no.", "version", "state", "opened (UTC)", "what alarmed", "who"), rows)
+    for channel, subject, attempts, problem in waiting(history_):
+        err.print(f"Not delivered by {channel} after {attempts} tries: {subject} ({problem})", markup=False)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Where to listen, on this machine alone.")] = 8000, set_: Set = None
+) -> None:
+    """Open Evidently's own pages on every report. Ends with Ctrl-C."""
+    from thorax.monitoring.evidently import become_ui, workspace_of
+    from thorax.settings import load
+
+    out.print(f"Evidently starts at [cyan]http://127.0.0.1:{port}[/]; end it with Ctrl-C.")
+    become_ui(workspace_of(load(overrides=set_ or ()).var), port)
 
 
 def report_now(settings: "Settings") -> dict[str, Any]:
     """Make a report on everything in the log, show it, and return it as JSON would have it."""
-    found = make_report(settings)
+    from thorax.registry.watching import watch_version
+
+    found = watch_version(settings).found
     show(found)
     return found.as_dict()
 
 
-def make_report(
-    settings: "Settings",
-    log: Path | None = None,
-    target: Path | None = None,
-    *,
-    version: str | None = None,
-    span: tuple[datetime | None, ...] = (None, None),
-    quick: bool = False,
-) -> "DriftReport":
-    """Compare the prediction log with the reference of the version that answered, and keep the report.
+def write_history(settings: "Settings", page: Path) -> None:
+    """Write the page of all windows; performance is taken anew, as truth comes late."""
+    from thorax.files import write_text
+    from thorax.monitoring.history import History, history_path
+    from thorax.monitoring.incidents import Incidents
+    from thorax.monitoring.overview import render_history
+    from thorax.monitoring.retrospect import performance_of
+    from thorax.prediction_log import archive_of, place_of
+    from thorax.registry.watching import promotions
 
-    Raises:
-        InputError: there is no log, or nothing of this version in the window.
-        RegistryError: no such version.
-    """
-    import pandas as pd
-
-    from thorax.monitoring.report import report as compare
-    from thorax.prediction_log import read_log
-    from thorax.registry.bundles import fetch_version
-    from thorax.registry.versions import CHAMPION, resolve
-    from thorax.registry.watching import log_report
-
-    frame = read_log(log or settings.var / "serving" / "predictions.db", *span)
-    model = resolve(settings, version or CHAMPION)
-    reference = pd.read_parquet(fetch_version(settings, model) / "reference.parquet")
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    folder = target or settings.var / "monitoring" / stamp
-    found = compare(settings, frame, reference, folder, model_version=model.version, distributions=not quick)
-    if not quick:
-        try:
-            log_report(
-                settings,
-                version=model.version,
-                verdict=found.drift.verdict,
-                figures=found.figures(),
-                folder=folder,
-                span=(found.since, found.until),
-            )
-        except RegistryError as error:
-            err.print(f"[yellow]The report is not in MLflow:[/] {error}", soft_wrap=True)
-    return found
+    history_ = History(history_path(settings.var))
+    windows = history_.windows()
+    performance = performance_of(windows, place_of(settings), settings.monitor, archive_of(settings))
+    write_text(page, render_history(windows, performance, promotions(settings), Incidents(history_).all()))
 
 
-def show(found: "DriftReport") -> None:
+def show(found: "Examination") -> None:
     """Print the verdict, what is furthest from the reference, and where the page lies."""
     from thorax.monitoring.page import headline, said
 
-    colour = {"quiet": "green", "drift": "bold red", "too few": "yellow"}[found.drift.verdict]
-    out.print(f"[{colour}]{headline(found)}[/]", soft_wrap=True)
-    ordered = sorted(found.drift.columns, key=lambda item: -(item.score if item.score is not None else -9e9))
+    verdict = found.verdict
+    out.print(f"[{_COLOURS[verdict.status]}]{headline(verdict)}[/]", soft_wrap=True)
+    ordered = sorted((f for f in verdict.figures if f.score is not None), key=lambda f: -(f.score or 0))
     rows = [
         (
-            said(item.column),
-            "—" if item.score is None else f"{item.score:.2f}" + (" !" if item.alarm else ""),
-            *("—" if value is None else f"{value:.3f}" for value in (item.psi, item.psi_cutoff, item.wasserstein)),
-            item.reference,
-            item.window,
+            said(item.name),
+            f"{item.score:.2f}" + (" !" if item.crossed and item.level == "alarm" else " ?" if item.warned else ""),
+            *("—" if value is None else f"{value:.3f}" for value in (item.value, item.cutoff)),
+            item.level,
         )
         for item in ordered[:12]
     ]
-    columns = ("what", "score", "PSI", "cut-off", "distance", "reference", "window")
-    title = f"The furthest of {len(ordered)} figures; a score of 1 is the cut-off"
-    table(title, columns, rows, right=columns[1:])
-    if found.others:
-        out.print(f"{found.others:,} predictions of other versions were left out.")
+    if rows:
+        title = f"The furthest of {len(ordered)} figures; a score of 1 is the cut-off"
+        table(title, ("what", "score", "value", "cut-off", "may"), rows, right=("score", "value", "cut-off"))
+    window = verdict.window
+    for count, text in ((window.others, "predictions of other versions were left out."), (window.skewed, _SKEWED)):
+        if count:
+            out.print(f"{count:,} {text}")
+    if found.incident is not None:
+        out.print(f"Incident {found.incident.id} is {found.incident.state}.")
     out.print(f"Report: {found.page}", soft_wrap=True)
 
 
-def _moment(text: str) -> datetime:
-    """Read a moment: ISO 8601 (UTC where it has no zone), or `7d`, `12h`, `30m` before now.
+_SKEWED = "predictions from the future were left out: a clock is wrong."
 
-    Raises:
-        InputError: it is neither.
-    """
-    units = {"d": "days", "h": "hours", "m": "minutes"}
-    if text[:-1].isdigit() and text[-1:] in units:
-        return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"{text!r} is no moment.", "Write 2026-11-22, 2026-11-22T08:00, or 7d before now.") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+def _named(items: list[dict[str, Any]]) -> str:
+    from thorax.monitoring.page import said
+
+    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return "; ".join(said(item["figure"]) for item in items[:3]) + more
+
+
+def _finite(value: Any) -> Any:
+    from thorax.monitoring.report import finite
+
+    return finite(value)

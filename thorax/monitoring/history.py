@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,14 @@ class History:
                 f"{query} ORDER BY until DESC, made DESC LIMIT ?", [since, version, version, last or -1]
             ).fetchall()
         return [json.loads(row["verdict"]) | {"made": row["made"], "page": row["page"]} for row in reversed(rows)]
+
+    def resume(self, version: str) -> datetime | None:
+        """Return where the next window of a version begins: after the last one that had enough predictions."""
+        with self.connect() as database:
+            row = database.execute(
+                "SELECT max(until) FROM windows WHERE version = ? AND status != 'too_few'", [version]
+            ).fetchone()
+        return datetime.fromisoformat(row[0]) + timedelta(milliseconds=1) if row[0] else None
 
     def crossed_before(self, window: Window, count: int) -> list[frozenset[str]]:
         """Return which figures were beyond their cut-off in the windows before one, the latest first.

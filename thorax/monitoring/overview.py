@@ -89,7 +89,7 @@ def _figures(windows: Sequence[Mapping[str, Any]], axis: _Axis) -> list[tuple[st
             if figure["score"] is None or figure["group"] == "performance":
                 continue
             name, score = figure["name"], min(max(float(figure["score"]), 0.0), _FURTHEST)
-            text = f"{moment(window['window']['until'])}: score {figure['score']:.2f}, version {window['window']['version']}"
+            text = f"{moment(window['window']['until'])}: {figure['score']:.2f}, version {window['window']['version']}"
             points.setdefault(name, []).append(
                 Point(axis.at(window["window"]["until"]), score, marked=bool(figure["crossed"]), said=text)
             )

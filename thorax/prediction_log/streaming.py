@@ -40,6 +40,17 @@ class _Source(Protocol):
     def query(self, statement: str, values: Sequence[Any], size: int) -> Iterator[list[tuple[Any, ...]]]: ...
 
 
+def columns_in(place: Place) -> list[str]:
+    """Return the names of the log's columns.
+
+    Raises:
+        InputError: there is no log, or the file is not one.
+        LogError: PostgreSQL does not answer.
+    """
+    with closing(_open(place)) as source:
+        return source.columns()
+
+
 def survey(
     place: Place, since: datetime | None = None, until: datetime | None = None, archive: Path | None = None
 ) -> list[Span]:

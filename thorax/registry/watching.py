@@ -35,7 +35,7 @@ def watch_version(
     settings: Settings,
     *,
     which: str = CHAMPION,
-    since: datetime | None | Literal["last"] = None,
+    since: datetime | Literal["last"] | None = None,
     until: datetime | None = None,
     place: Place | None = None,
     out: Path | None = None,
