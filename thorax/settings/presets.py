@@ -53,6 +53,6 @@ def lay_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     joined = dict(below)
     for key, value in above.items():
         old = joined.get(key)
-        whole = key in _WHOLE or not isinstance(value, dict) or not isinstance(old, dict)
-        joined[key] = value if whole else lay_over(old, value)
+        both = isinstance(value, dict) and isinstance(old, dict) and key not in _WHOLE
+        joined[key] = lay_over(old or {}, value) if both else value
     return joined
