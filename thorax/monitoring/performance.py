@@ -125,8 +125,8 @@ def _answers(frame: pd.DataFrame, finding: str) -> tuple[np.ndarray, np.ndarray]
 def _measured(p: np.ndarray, called: np.ndarray, labels: np.ndarray, part: pd.DataFrame) -> dict[str, Figure]:
     # The operating point is the lowest probability that was called present.
     threshold = float(p[called].min()) if called.any() else np.inf
-    images = part["image_digest"].astype(str).to_numpy() if "image_digest" in part else np.arange(len(p)).astype(str)
-    distinct = np.where(np.char.str_len(images) > 1, images, np.arange(len(p)).astype(str))
+    # The same image sent twice is one witness.
+    distinct = np.array([str(name) if len(str(name)) > 1 else str(at) for at, name in enumerate(part["image_digest"])])
     scores = Scores(labels[:, None], p[:, None], p[:, None], np.array([threshold]), distinct)
     own = figures(scores, np.ones((1, len(p)), dtype=np.uint8), _BINS, micro=False)
     drawn = figures(scores, patient_weights(distinct, _REPLICATES, seed=0), _BINS, micro=False)
