@@ -75,7 +75,9 @@ def localization_figures(
         for name, all_values in columns_of.items():
             values = all_values[here]
             drawn = _weighted(values, weights[:, here])
-            entry[name] = interval(float(values.mean()), drawn, confidence)
+            # No hit among 20 patients is no certainty that there never is one; the other figures are no counts.
+            cases = len(np.unique(patients[rows[here]])) if name == "pointing_game" else None
+            entry[name] = interval(float(values.mean()), drawn, confidence, cases=cases)
             means[name].append(np.append(values.mean(), drawn))
         result[findings[column]] = entry
     result["mean"] = {"images": len(found)} | {name: _over_findings(parts, confidence) for name, parts in means.items()}

@@ -54,7 +54,9 @@ def precision_recall(scores: Scores, facts: dict[str, Any]) -> "Figure":
         ax.step(np.append(recall[step], recall[-1]), np.append(precision[step], precision[-1]), color=BLUE, where="pre")
         if metrics["precision"]["value"] is not None:
             ax.plot(metrics["sensitivity"]["value"], metrics["precision"]["value"], "o", color=VERMILION, markersize=5)
-        ax.text(0.03, 0.05, _bracket("AUPRC", metrics["auprc"]), bbox=_CLEAR, transform=ax.transAxes)
+        ax.text(
+            0.98, 0.95, _bracket("AUPRC", metrics["auprc"]), ha="right", va="top", bbox=_CLEAR, transform=ax.transAxes
+        )
         _square(ax, finding, "recall (sensitivity)", "precision")
     return figure
 
@@ -81,7 +83,7 @@ def reliability(scores: Scores, facts: dict[str, Any], bins: int = 10) -> "Figur
         ax.plot([0, top], [0, top], color=LINE, linewidth=1, linestyle=":")
         metrics = facts["metrics"][finding]
         note = f"ECE {metrics['ece_raw']['value']:.3f} → {metrics['ece']['value']:.3f}"
-        ax.text(0.98, 0.05, note, ha="right", bbox=_CLEAR, transform=ax.transAxes)
+        ax.text(0.03, 0.97, note, va="top", bbox=_CLEAR, transform=ax.transAxes)
         ax.set(xlim=(0, top), ylim=(0, top), title=words(finding), xlabel="predicted", ylabel="observed")
     legend_above(figure)
     return figure

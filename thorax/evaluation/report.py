@@ -108,13 +108,14 @@ def figure_cell(figure: dict[str, Any] | None, digits: int = 2) -> "Markup":
 
 def _number(value: float, digits: int) -> str:
     """Return a number with a true minus sign."""
-    return f"{value:.{digits}f}".replace("-", "−")
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def _between(figure: dict[str, Any], digits: int) -> str:
     """Return both ends; with a word between them where a dash would stand beside a minus."""
-    joint = " to " if figure["low"] < 0 else "–"
-    return f"{_number(figure['low'], digits)}{joint}{_number(figure['high'], digits)}"
+    low, high = (_number(figure[end], digits) for end in ("low", "high"))
+    return f"{low} to {high}" if "−" in low else f"{low}–{high}"
 
 
 def share_text(value: float | None, digits: int = 0) -> str:

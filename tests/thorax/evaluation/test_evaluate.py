@@ -19,6 +19,7 @@ from thorax.evaluation.card import write_card
 from thorax.evaluation.localization import localization_figures, locate
 from thorax.evaluation.paired import Answers, compare
 from thorax.evaluation.ranking import auroc, delong
+from thorax.evaluation.report import figure_cell, figure_text
 from thorax.evaluation.run import measure
 from thorax.settings import Evaluation, Select
 
@@ -222,3 +223,20 @@ def test_a_view_is_judged_by_the_cutoffs_of_its_own(folders) -> None:
     found = measure(outputs, own, rows, boxes, SETTINGS).facts["conformal"]["groups"]["view"]
     assert found["AP"]["missed"]["value"] == 1.0
     assert found["PA"]["missed"]["value"] < 0.3
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        ({"value": 0.824, "low": 0.791, "high": 0.85}, "0.82 (0.79–0.85)"),
+        ({"value": -0.001, "low": -0.021, "high": 0.012}, "0.00 (−0.02 to 0.01)"),
+        ({"value": 0.01, "low": -0.001, "high": 0.02}, "0.01 (0.00–0.02)"),
+        ({"value": 0.5, "low": None, "high": None}, "0.50"),
+        ({"value": None, "low": None, "high": None}, "–"),
+        (None, "–"),
+    ],
+)
+def test_figures_read_well(figure: dict | None, text: str) -> None:
+    assert figure_text(figure) == text
+    cell = str(figure_cell(figure))
+    assert re.sub(r"<[^>]+>", " ", cell).split() == text.replace("(", "").replace(")", "").split()
