@@ -1,0 +1,102 @@
+"""`make bench-registry`: how quick and how safe promotion is, and how often the gate against the champion is wrong.
+
+    python -m commands.bench_registry --markdown docs/registry-figures.md --json
+
+Four parts, on a scratch registry filled with copies of the newest bundle of this project (or of `--bundle`):
+
+- *speed*: wall time of `thorax models promote` and `rollback`, start of the process included, and of `thorax --help`;
+- *load*: the registered bundle through MLflow with pickle forbidden, after PyTorch is imported;
+- *race*: processes that promote different versions at once; nothing may be lost;
+- *simulation*: pairs of models whose true difference is known, and how many challengers pass.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from commands.console import err, print_json, table
+
+#: What was measured, the figure as text, what it must be, and whether it is; None where nothing was agreed.
+Row = tuple[str, str, str, bool | None]
+_PARTS = ("speed", "load", "race", "simulation")
+_COLUMNS = ("part", "what", "measured", "agreed", "")
+
+
+def bench(
+    part: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(_PARTS)}; repeatable. Default: all.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle; default: the newest version's.")] = None,
+    processes: Annotated[int, typer.Option(min=2, help="That promote at once.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Promotions a process.")] = 200,
+    pairs: Annotated[int, typer.Option(min=10, help="Pairs of models a row of the simulation.")] = 1000,
+    patients: Annotated[int, typer.Option(min=50, help="Patients of the simulated test split.")] = 400,
+    repeats: Annotated[int, typer.Option(min=1, help="Of each timing; the median counts.")] = 5,
+    markdown: Annotated[Path | None, typer.Option(help="Write the figures to this page too.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+) -> None:
+    """Measure promotion: its time, its safety, and the errors of the gate against the champion."""
+    from commands import bench_registry_parts as parts
+    from thorax.errors import InputError, nearest
+    from thorax.settings import load
+
+    wanted = part or list(_PARTS)
+    for name in wanted:
+        if name not in _PARTS:
+            raise InputError(f"There is no part {name!r}.", nearest(name, _PARTS))
+    settings = load()
+    found: dict[str, list[Row]] = {}
+    with parts.scratch(settings, bundle, wanted, versions=max(processes, 2)) as home:
+        for name in wanted:
+            err.print(f"{name} …")
+            if name == "speed":
+                found[name] = parts.speed(home, repeats)
+            elif name == "load":
+                found[name] = parts.loading(home, repeats)
+            elif name == "race":
+                found[name] = parts.race_rows(parts.race(home, processes, rounds))
+            else:
+                found[name] = parts.simulation(settings, pairs, patients)
+    flat = [(name, *row) for name, rows in found.items() for row in rows]
+    if markdown is not None:
+        _write(markdown, flat)
+    if json:
+        print_json({name: [_entry(row) for row in rows] for name, rows in found.items()})
+        return
+    table(
+        "Promotion that can be trusted", _COLUMNS, [(*row[:4], _verdict(row[4])) for row in flat], right=_COLUMNS[2:4]
+    )
+
+
+def _write(page: Path, rows: list[tuple[str, str, str, str, bool | None]]) -> None:
+    """Write the table as a page of the documentation, with the machine that it was measured on."""
+    from thorax.files import write_text
+    from thorax.provenance import hardware
+
+    machine = hardware()
+    lines = [
+        "# Promotion in figures",
+        "",
+        "Measured by `make bench-registry` "
+        f"({machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB). What it means: registry.md.",
+        "",
+        "| part | what | measured | agreed | |",
+        "| --- | --- | ---: | ---: | --- |",
+        *(
+            f"| {a} | {b} | {c} | {d} | {'' if ok is None else 'reached' if ok else '**missed**'} |"
+            for a, b, c, d, ok in rows
+        ),
+        "",
+    ]
+    write_text(page, "\n".join(lines))
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    return dict(zip(("what", "measured", "agreed", "reached"), row, strict=True))
+
+
+def _verdict(reached: bool | None) -> str:
+    return "" if reached is None else "[green]reached[/]" if reached else "[red]missed[/]"
+
+
+if __name__ == "__main__":
+    typer.run(bench)

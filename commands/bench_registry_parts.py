@@ -1,0 +1,247 @@
+"""The measurements of `make bench-registry`; each returns rows of its table."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thorax.errors import RegistryError, ThoraxError
+from thorax.settings import Settings
+
+if TYPE_CHECKING:
+    from commands.bench_registry import Row
+
+_WORKER = """
+import sys
+from thorax.settings import load
+from thorax.registry.promotion import promote
+settings, rounds = load(sys.argv[1]), int(sys.argv[3])
+print(sum(promote(settings, sys.argv[2], reason="race", force=True).changed for _ in range(rounds)))
+"""
+_LOADER = """
+import os, sys, time
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+import torch
+from thorax.registry.tracking import quiet_mlflow
+from thorax.settings import load
+quiet_mlflow()
+settings = load(sys.argv[1])
+began = time.perf_counter()
+import mlflow.pyfunc
+imported = time.perf_counter()
+mlflow.set_tracking_uri(settings.tracking_uri)
+mlflow.pyfunc.load_model(f"models:/{settings.registry.name}@champion")
+print(imported - began, time.perf_counter() - imported)
+"""
+
+
+@contextmanager
+def scratch(settings: Settings, bundle: Path | None, parts: Sequence[str], versions: int) -> Iterator[Path]:
+    """Make a project whose SQLite registry holds copies of a bundle as versions; gives its folder.
+
+    Args:
+        settings: of this project, whose newest version gives the bundle where none is named.
+        bundle: or the folder of one.
+        parts: what will be measured; the simulation alone needs no registry.
+        versions: how many.
+
+    Raises:
+        RegistryError: there is no version here to copy.
+    """
+    with tempfile.TemporaryDirectory(prefix="thorax-bench-") as name:
+        home = Path(name)
+        shutil.copyfile(settings.home / "params.yaml", home / "params.yaml")
+        if set(parts) - {"simulation"}:
+            _fill(settings, bundle, home, versions)
+        yield home
+
+
+def _fill(settings: Settings, bundle: Path | None, home: Path, versions: int) -> None:
+    from thorax.registry.bundles import fetch_version
+    from thorax.registry.register import register
+    from thorax.registry.versions import list_versions
+    from thorax.settings import load
+
+    if bundle is None:
+        known = list_versions(settings)
+        if not known:
+            raise RegistryError(
+                "No version is registered here to measure with.", "Run `make demo`, or name a --bundle."
+            )
+        bundle = fetch_version(settings, known[0])
+    evaluation = json.loads((bundle / "evaluation.json").read_text(encoding="utf-8"))
+    for number in range(versions):
+        place = home / "copies" / str(number) / "bundle"
+        shutil.copytree(bundle, place)
+        info = json.loads((bundle / "bundle.json").read_text(encoding="utf-8")) | {"created": f"copy {number}"}
+        (place / "bundle.json").chmod(0o644)
+        (place / "bundle.json").write_text(json.dumps(info), encoding="utf-8")
+        register(load(home), place, evaluation, {})
+
+
+def speed(home: Path, repeats: int) -> "list[Row]":
+    """Time whole commands, start of the process included."""
+    command = [sys.executable, "-m", "commands.main"]
+    _timed([*command, "models", "promote", "1", "--force", "--reason", "set up"], home)
+    promotions, rollbacks, helps = [], [], []
+    for _ in range(repeats):
+        promotions.append(_timed([*command, "models", "promote", "2", "--force", "--reason", "bench"], home))
+        rollbacks.append(_timed([*command, "models", "rollback"], home))
+        helps.append(_timed([*command, "--help"], home))
+    return [
+        _seconds("thorax models promote, SQLite", promotions, 4.0),
+        _seconds("thorax models rollback, SQLite", rollbacks, 4.0),
+        _seconds("thorax --help", helps, 0.6),
+    ]
+
+
+def loading(home: Path, repeats: int) -> "list[Row]":
+    """Time the champion through MLflow with pickle forbidden, in fresh processes that have imported PyTorch."""
+    imports, loads = [], []
+    for _ in range(repeats):
+        done = _run([sys.executable, "-c", _LOADER, str(home)], home)
+        first, second = (float(value) for value in done.split()[-2:])
+        imports.append(first)
+        loads.append(second)
+    return [
+        _seconds("champion loaded by MLflow, pickle forbidden, after PyTorch", loads, 1.5),
+        ("importing MLflow before that", f"{statistics.median(imports):.2f} s", "", None),
+    ]
+
+
+@dataclass(frozen=True)
+class Race:
+    """What processes that promoted at once left: promotions that changed something, and all that is wrong."""
+
+    processes: int
+    rounds: int
+    changed: int
+    recorded: int
+    seconds: float
+    problems: tuple[str, ...]
+
+
+def race(home: Path, processes: int, rounds: int) -> Race:
+    """Let processes promote a version each, again and again, at once, and look at what is left.
+
+    Raises:
+        ThoraxError: a process failed.
+    """
+    from thorax.registry.audit import audit
+    from thorax.registry.decisions import history_of
+    from thorax.registry.history import DONE
+    from thorax.registry.versions import CHAMPION, aliases, list_versions
+    from thorax.settings import load
+
+    settings = load(home)
+    before = aliases(settings).get(CHAMPION, "")
+    began = time.perf_counter()
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WORKER, str(home), str(number + 1), str(rounds)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    ended = [process.communicate() for process in running]
+    failed = [text[1] for process, text in zip(running, ended, strict=True) if process.returncode]
+    if failed:
+        raise ThoraxError(f"A process of the race failed: {failed[0].strip().splitlines()[-1]}")
+    changed = sum(int(text[0]) for text in ended)
+    recorded = [e for e in history_of(settings).entries() if e.reason == "race" and e.stage == DONE]
+    champion = aliases(settings).get(CHAMPION, "")
+    states = [item.state for item in list_versions(settings)]
+    problems = [remark.text for remark in audit(settings, bundles=False) if remark.severity == "problem"]
+    if len(recorded) != changed:
+        problems.append(f"{changed} promotions changed the champion, {len(recorded)} are recorded")
+    if recorded and [e.source for e in recorded] != [before, *[e.target for e in recorded[:-1]]]:
+        problems.append("a promotion did not replace the one before it")
+    if recorded and champion != recorded[-1].target:
+        problems.append(f"the champion is {champion}, the last promotion was of {recorded[-1].target}")
+    if states.count(CHAMPION) != 1:
+        problems.append(f"{states.count(CHAMPION)} versions call themselves champion")
+    return Race(processes, rounds, changed, len(recorded), time.perf_counter() - began, tuple(problems))
+
+
+def race_rows(found: Race) -> "list[Row]":
+    """Say what a race left."""
+    what = f"{found.processes} processes × {found.rounds} promotions at once"
+    rows: list[Row] = [
+        (
+            f"{what}: changed the champion, recorded",
+            f"{found.changed:,}, {found.recorded:,}",
+            "equal",
+            not found.problems,
+        ),
+        (f"{what}: lost, doubled or out of order", str(len(found.problems)), "0", not found.problems),
+        (f"{what}: a promotion takes", f"{1000 * found.seconds / (found.processes * found.rounds):.0f} ms", "", None),
+    ]
+    return rows + [(problem, "", "", False) for problem in found.problems]
+
+
+def simulation(settings: Settings, pairs: int, patients: int) -> "list[Row]":
+    """Let challengers whose true difference is known meet a champion, under either rule."""
+    from thorax.registry.simulation import simulate
+
+    margin, confidence = settings.registry.gates.challenger_margin, settings.evaluation.confidence
+    stated = 1.0 - confidence
+    cases: list[tuple[str, float, float, str | None]] = [
+        ("better", 0.0, 0.0, "equal models: false promotions"),
+        ("better", 0.0, 0.04, None),
+        ("better", margin, margin, "at the margin: false promotions"),
+        ("better", margin, margin + 0.04, None),
+        ("not_worse", margin, -margin, "worse by the margin: false promotions"),
+        ("not_worse", margin, -margin - 0.04, "worse by more: false promotions"),
+        ("not_worse", margin, 0.0, None),
+        ("not_worse", margin, 0.04, None),
+    ]
+    rows: list[Row] = []
+    for rule, limit, difference, false in cases:
+        found = simulate(rule, limit, difference, pairs=pairs, patients=patients, confidence=confidence)
+        # Two standard errors for the pairs that were drawn.
+        reached = None if false is None else found.passed <= stated + 2 * (stated * (1 - stated) / pairs) ** 0.5
+        rows.append(
+            (
+                f"{pairs:,} pairs, {patients} patients, rule {rule} by {limit:g}, true difference {difference:+.2f}: "
+                f"{false or 'power'}",
+                f"{found.passed:.1%} ± {found.error:.1%}",
+                "" if false is None else f"≤ {stated:.0%}",
+                reached,
+            )
+        )
+    return rows
+
+
+def _seconds(what: str, times: Sequence[float], most: float) -> "Row":
+    median = statistics.median(times)
+    return (
+        what,
+        f"{median:.2f} s (of {len(times)}: {min(times):.2f} to {max(times):.2f})",
+        f"≤ {most:g} s",
+        median <= most,
+    )
+
+
+def _timed(command: Sequence[str], home: Path) -> float:
+    began = time.perf_counter()
+    _run(command, home)
+    return time.perf_counter() - began
+
+
+def _run(command: Sequence[str], home: Path) -> str:
+    environment = {**os.environ, "THORAX_HOME": str(home), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(list(command), env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ThoraxError(f"{' '.join(command[-4:])} failed: {done.stderr.strip()[-400:]}")
+    return done.stdout

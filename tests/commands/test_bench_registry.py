@@ -1,0 +1,57 @@
+"""`make bench-registry`, in its shortest form: it runs through and says what it found."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from commands.bench_registry import bench
+from commands.bench_registry_parts import Race, race_rows
+from thorax.errors import InputError, RegistryError
+
+
+@pytest.fixture
+def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    monkeypatch.setenv("THORAX_HOME", str(home))
+    made = typer.Typer()
+    made.command()(bench)
+    return made
+
+
+@pytest.mark.slow
+def test_it_measures_the_race_and_the_simulation(app: typer.Typer, sample_bundle: Path, tmp_path: Path) -> None:
+    page = tmp_path / "figures.md"
+    short = ["--processes", "2", "--rounds", "2", "--pairs", "10", "--patients", "60"]
+    parts = ["--part", "race", "--part", "simulation", "--bundle", str(sample_bundle)]
+    result = CliRunner().invoke(app, [*short, *parts, "--markdown", str(page), "--json"])
+    assert result.exception is None, result.output
+    found = json.loads(result.stdout)
+    assert [row["reached"] for row in found["race"]] == [True, True, None]
+    assert len(found["simulation"]) == 8
+    assert "2 processes × 2 promotions at once" in page.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_it_times_whole_commands_and_the_loading(app: typer.Typer, sample_bundle: Path) -> None:
+    arguments = ["--part", "speed", "--part", "load", "--bundle", str(sample_bundle), "--repeats", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--processes", "2", "--json"])
+    assert result.exception is None, result.output
+    found = json.loads(result.stdout)
+    assert [row["agreed"] for row in found["speed"]] == ["≤ 4 s", "≤ 4 s", "≤ 0.6 s"]
+    assert found["load"][0]["agreed"] == "≤ 1.5 s"
+
+
+def test_an_unknown_part_and_an_empty_registry_are_named(app: typer.Typer, home: Path, mlflow_template: object) -> None:
+    from thorax.settings import load
+
+    mlflow_template(load(home))  # type: ignore[operator]
+    assert isinstance(CliRunner().invoke(app, ["--part", "sped"]).exception, InputError)
+    assert isinstance(CliRunner().invoke(app, ["--part", "speed"]).exception, RegistryError)
+
+
+def test_what_a_race_lost_is_shown() -> None:
+    rows = race_rows(Race(8, 200, 9, 8, 1.0, ("a promotion did not replace the one before it",)))
+    assert [row[3] for row in rows] == [False, False, None, False]
