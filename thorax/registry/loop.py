@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from thorax.errors import RegistryError
+from thorax.errors import InputError, RegistryError
 from thorax.monitoring.history import History, history_path
 from thorax.monitoring.incidents import Incidents
 from thorax.monitoring.loop.decision import Alarm
-from thorax.monitoring.loop.journal import STEPS
+from thorax.monitoring.loop.journal import Journal, Retraining, journal_path
+from thorax.monitoring.loop.lock import held
 from thorax.monitoring.loop.rounds import Round, answer
 from thorax.monitoring.loop.sources import sources_of, undisturbed
-from thorax.monitoring.loop.steps import Say, Tools
+from thorax.monitoring.loop.steps import Say, Tools, carry_out
 from thorax.registry.retraining import challenger_of, made_by, promote_once
+from thorax.registry.versions import CHAMPION, resolve
 from thorax.settings import Settings
 
 Train = Callable[[Settings, str], dict[str, Any]]
@@ -60,9 +62,7 @@ class Watched:
         return told | {"problems": list(self.look.problems)} | self.round.as_dict()
 
 
-def watch_once(
-    settings: Settings, train: Train, *, quick: bool = False, say: Say = lambda text: None, through: str = STEPS[-1]
-) -> Watched:
+def watch_once(settings: Settings, train: Train, *, quick: bool = False, say: Say = lambda text: None) -> Watched:
     """Look at what was answered, and answer the alarm if there is one; go on with what was left unfinished.
 
     Args:
@@ -70,7 +70,6 @@ def watch_once(
         train: runs the training pipeline with a reason; returns what `thorax.registry.retraining.facts_of` does.
         quick: the verdict alone: no drawings, no MLflow run.
         say: called with what the loop does, in words.
-        through: the last step of a retraining that is done here.
 
     Raises:
         InputError: there is no prediction log, or the bundle has no reference.
@@ -79,9 +78,41 @@ def watch_once(
         ThoraxError: a step of a retraining failed.
     """
     seen = look(settings, quick=quick)
-    tools = tools_of(settings, train)
-    done = answer(settings, seen.alarm, tools, lambda: challenger_of(settings), say, through=through)
+    done = answer(settings, seen.alarm, tools_of(settings, train), lambda: challenger_of(settings), say)
     return Watched(seen, done)
+
+
+def prepare(settings: Settings, say: Say) -> Round:
+    """Answer the alarm that lasts up to the data revision; another process trains on it, and a third concludes.
+
+    Raises:
+        BusyError: another process is at it.
+        ThoraxError: a step failed.
+    """
+    tools = tools_of(settings, _elsewhere)
+    alarm = lasting_alarm(settings, resolve(settings, CHAMPION).version)
+    return answer(settings, alarm, tools, lambda: challenger_of(settings), say, through="revise")
+
+
+def conclude(settings: Settings, say: Say) -> Retraining:
+    """Go on with the retraining that was trained elsewhere: find its version, and promote it where that is allowed.
+
+    Raises:
+        InputError: nothing is unfinished, or no version was made for it.
+        BusyError: another process is at it.
+    """
+    with held(settings.var):
+        journal = Journal(journal_path(settings.var))
+        unfinished = journal.unfinished()
+        if unfinished is None:
+            raise InputError("No retraining is unfinished.", "See `thorax monitor retrainings`.")
+        return carry_out(settings, journal, unfinished, tools_of(settings, _elsewhere), say)
+
+
+def _elsewhere(settings: Settings, reason: str) -> dict[str, Any]:
+    raise InputError(
+        "The training of this retraining has not made a version yet.", f"It is to bear the reason {reason}."
+    )
 
 
 def tools_of(settings: Settings, train: Train) -> Tools:
@@ -107,7 +138,6 @@ def look(settings: Settings, *, quick: bool = False) -> Look:
     from thorax.monitoring.page import headline
     from thorax.prediction_log import archive_of, place_of
     from thorax.registry.bundles import fetch_version
-    from thorax.registry.versions import CHAMPION, resolve
     from thorax.registry.watching import log_report
 
     model = resolve(settings, CHAMPION)

@@ -73,6 +73,11 @@ class Retraining:
         """What the reason of its version ends with, so that the version can be found again."""
         return f"[retraining {self.id}]"
 
+    @property
+    def full_reason(self) -> str:
+        """The reason that its version bears."""
+        return f"{self.reason} {self.mark}"
+
     def exhausted(self, attempts: int) -> str:
         """Say why it must not be tried again by itself; "" where it may."""
         if len(self.failures) >= attempts:

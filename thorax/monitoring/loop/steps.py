@@ -91,7 +91,7 @@ class _Runner:
         self._tools = tools
         self._say = say
         self._folder = folder_of(settings, retraining)
-        self._reason = f"{retraining.reason} {retraining.mark}"
+        self._reason = retraining.full_reason
 
     def collect(self) -> dict[str, Any]:
         summary = self._folder / "collected.json"

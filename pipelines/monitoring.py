@@ -1,0 +1,128 @@
+"""The monitoring pipeline: examine, decide, and on an alarm train anew; on a cluster it runs on a schedule.
+
+The training within it is the training pipeline, unchanged.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kfp import dsl
+
+from components.decide import decide, settle
+from components.drift import drift
+from pipelines.resources import equip
+from pipelines.training import training
+from thorax.files import atomic_path
+from thorax.settings import Cluster, Settings
+
+NAME = "thorax-monitoring"
+
+
+def monitoring(
+    parallel: int = 2, caching: bool = True, cluster: Cluster | None = None
+) -> dsl.base_component.BaseComponent:
+    """Return the pipeline.
+
+    Args:
+        parallel: architectures trained side by side.
+        caching: whether a step of the training whose inputs have not changed is skipped; what watches never is.
+        cluster: what each step is given on a cluster; None leaves it to this machine.
+    """
+    whole_training = training(parallel=parallel, caching=caching, cluster=cluster)
+
+    def prepared(task: dsl.PipelineTask) -> dsl.PipelineTask:
+        task.set_caching_options(False)
+        return equip(task, task.component_spec.name, cluster) if cluster else task
+
+    @dsl.pipeline(name=NAME, description="From what was answered to a verdict, and where it alarms to a new model")
+    def pipeline(
+        watch_settings: str,
+        root: str,
+        architectures: list[str],
+        ingest_settings: str,
+        validate_settings: str,
+        preprocess_settings: str,
+        train_settings: str,
+        calibrate_settings: str,
+        evaluate_settings: str,
+        select_settings: str,
+        register_settings: str,
+    ) -> None:
+        seen = prepared(drift(watch_settings=watch_settings))
+        decided = prepared(decide(watch_settings=watch_settings, report=seen.outputs["report"]))
+        with dsl.If(decided.outputs["Output"] == "train", name="alarm"):
+            trained = whole_training(
+                root=root,
+                revision=decided.outputs["revision"],
+                reason=decided.outputs["reason"],
+                architectures=architectures,
+                ingest_settings=ingest_settings,
+                validate_settings=validate_settings,
+                preprocess_settings=preprocess_settings,
+                train_settings=train_settings,
+                calibrate_settings=calibrate_settings,
+                evaluate_settings=evaluate_settings,
+                select_settings=select_settings,
+                register_settings=register_settings,
+            )
+            prepared(settle(watch_settings=watch_settings, registered=trained.outputs["registered"]))
+
+    return pipeline
+
+
+def compile_monitoring(settings: Settings, out: Path, *, cluster: bool = True) -> Path:
+    """Write the pipeline's YAML; the same settings give the same bytes.
+
+    Args:
+        settings: all settings.
+        out: the file.
+        cluster: say also what each step is given on a cluster.
+    """
+    from kfp import compiler
+
+    pipeline = monitoring(
+        parallel=settings.pipeline.parallel,
+        caching=settings.pipeline.caching,
+        cluster=settings.cluster if cluster else None,
+    )
+    with atomic_path(out) as temporary:
+        written = temporary.with_suffix(".yaml")  # the compiler insists on the suffix
+        compiler.Compiler().compile(pipeline, str(written))
+        written.replace(temporary)
+    return out
+
+
+def arguments(settings: Settings) -> dict[str, Any]:
+    """Return the pipeline's arguments for the places that the settings name."""
+    from thorax import steps
+
+    tree = settings.model_dump(mode="json")
+    tree["paths"]["var"] = str(settings.var)
+    tree["registry"]["tracking_uri"] = settings.tracking_uri
+    tree["data"]["root"] = str(settings.data_root)
+    return {
+        "watch_settings": json.dumps(tree, sort_keys=True),
+        "root": str(settings.data_root),
+        "architectures": list(settings.train.architectures),
+        **steps.arguments(settings),
+    }
+
+
+def run_here(settings: Settings, folder: Path) -> None:
+    """Run the compiled pipeline on this machine, with Kubeflow's local runner.
+
+    Args:
+        settings: all settings.
+        folder: gets the YAML.
+    """
+    from kfp import components, local
+
+    source = compile_monitoring(settings, folder / "monitoring.yaml", cluster=False)
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(settings.var / "steps"),
+        enable_caching=settings.pipeline.caching,
+        cache_root=str(settings.var / "cache"),
+    )
+    components.load_component_from_file(str(source))(**arguments(settings))
