@@ -105,7 +105,7 @@ def disagreement_figures(answers: Mapping[str, Answers], winner: str) -> dict[st
 
     Returns:
         Mean AURC over findings (the lower the better) of the winner's entropy, of the spread of all candidates'
-        probabilities, and of the entropy of their mean; None for a single candidate.
+        probabilities, and of the entropy of their mean; None for a single candidate, or where no truth is known.
     """
     if len(answers) < 2:
         return None
@@ -117,12 +117,11 @@ def disagreement_figures(answers: Mapping[str, Answers], winner: str) -> dict[st
         "spread": stacked.std(axis=0),
         "ensemble_entropy": binary_entropy(stacked.mean(axis=0)),
     }
+    known = ~np.isnan(best.truth)
+    told = np.flatnonzero(known.any(axis=0))
+    if not len(told):
+        return None
     return {
-        name: float(np.mean([_aurc(values, wrong, best.truth, k) for k in range(wrong.shape[1])]))
+        name: float(np.mean([aurc(values[known[:, k], k], wrong[known[:, k], k]) for k in told]))
         for name, values in rankings.items()
     }
-
-
-def _aurc(values: np.ndarray, wrong: np.ndarray, truth: np.ndarray, column: int) -> float:
-    rows = ~np.isnan(truth[:, column])
-    return aurc(values[rows, column], wrong[rows, column]) if rows.any() else 0.0
