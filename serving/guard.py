@@ -7,6 +7,7 @@ wait are told when to come again.
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import tracing
 from serving.call import Call, current
-from serving.refusals import body, reshape
+from serving.refusals import UNEXPECTED, body, reshape
 from serving.routes import Route, route_of
 from serving.runtime import Runtime
 from serving.security.journals import AccessLog
@@ -25,6 +26,7 @@ from serving.security.keys import Key, Keys
 from serving.security.rates import RateError, Rates
 
 _SMALL = 1 << 20
+_log = logging.getLogger("bentoml.thorax")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -98,6 +100,11 @@ class Guard:
                 await self._app(scope, _replay(content, receive), answer)
         except _RefusedError as refused:
             await answer.refuse(refused, close=_leaves_much(scope, refused))
+        except Exception as error:  # of the server's own; nothing of it leaves
+            if answer.status:  # the answer was on its way: the connection ends with it
+                raise
+            _log.error("Unexpected error", exc_info=error)
+            await answer.refuse(_RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, *UNEXPECTED), close=True)
         finally:
             self._waiting -= route.scores
             if not route.quiet:

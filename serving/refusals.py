@@ -23,6 +23,10 @@ _STATUS: tuple[tuple[type[ThoraxError], HTTPStatus], ...] = (
     (LogError, HTTPStatus.SERVICE_UNAVAILABLE),
     (RateError, HTTPStatus.TOO_MANY_REQUESTS),
 )
+UNEXPECTED = (
+    "Something unexpected went wrong inside the service.",
+    "Tell the operator the x-request-id of this answer.",
+)
 _PLAIN = {
     HTTPStatus.NOT_FOUND: ("There is nothing at this address.", "See /docs.json for what there is."),
     HTTPStatus.METHOD_NOT_ALLOWED: ("This address does not answer this method.", "See /docs.json."),
@@ -57,7 +61,7 @@ def unexpected(error: Exception) -> JSONResponse:
     """Return the answer for an error that nobody foresaw; the trace goes to the log alone."""
     _log.error("Unexpected error", exc_info=error)
     return JSONResponse(
-        body("Something unexpected went wrong inside the service.", "Tell the operator the time of this request."),
+        body(*UNEXPECTED),
         status_code=HTTPStatus.INTERNAL_SERVER_ERROR,
     )
 

@@ -6,6 +6,7 @@ slow. (Slow hashes are for what people choose: NIST SP 800-63B, 5.1.1.2 and 5.1.
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from thorax.prediction import now
 Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _PREFIX = "thorax"
+_log = logging.getLogger("bentoml.thorax")
 _NOBODY = "0" * 64
 _MAX_NAME = 60
 
@@ -171,9 +173,11 @@ class Keys:
             return
         stamp = (about.st_mtime_ns, about.st_size, about.st_ino)
         if stamp != self._stamp:
-            self._known = {}  # a damaged file opens nothing
-            self._known = {key.id: key for key in self.list()}
-            self._stamp = stamp
+            self._stamp, self._known = stamp, {}  # a damaged file opens nothing
+            try:
+                self._known = {key.id: key for key in self.list()}
+            except InputError as error:
+                _log.error("No API key opens anything: %s", error)
 
     def _locked(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
