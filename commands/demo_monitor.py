@@ -15,7 +15,7 @@ from commands.console import err, out, progress, table
 
 if TYPE_CHECKING:
     from serving.client import Client
-    from thorax.registry.loop import Watched
+    from thorax.registry.loop import Turn
     from thorax.settings import Settings
 
 #: Radiographs that the first model learns from and is tested on, that each window holds, and that are confirmed.
@@ -204,7 +204,7 @@ def _version(settings: "Settings") -> None:
     pointers.commit(file, "Take the first radiographs", "in_place", "")
 
 
-def _shown(settings: "Settings") -> "Watched":
+def _shown(settings: "Settings") -> "Turn":
     from commands.monitor_loop import one_round, tell
 
     found = one_round(settings, quick=True)

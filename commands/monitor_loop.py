@@ -12,7 +12,7 @@ from commands.retrain import Json, Set, say, show
 from thorax.errors import InputError, ThoraxError
 
 if TYPE_CHECKING:
-    from thorax.registry.loop import Watched
+    from thorax.registry.loop import Turn
     from thorax.settings import Settings
 
 #: The exit code of a run whose window alarms, so that a scheduler can act on it.
@@ -97,7 +97,7 @@ def retrainings(set_: Set = None, json: Json = False) -> None:
     table("Retrainings", ("id", "by", "reason", "cases", "data", "outcome"), rows, right=("cases",))
 
 
-def one_round(settings: "Settings", *, quick: bool = False, quiet: bool = False) -> "Watched":
+def one_round(settings: "Settings", *, quick: bool = False, quiet: bool = False) -> "Turn":
     """Run one round, showing what a retraining does."""
     from commands.follow import following
     from pipelines.watching import watch_once
@@ -108,7 +108,7 @@ def one_round(settings: "Settings", *, quick: bool = False, quiet: bool = False)
         return watch_once(settings, quick=quick, follow=follow, say=say)
 
 
-def tell(found: "Watched") -> None:
+def tell(found: "Turn") -> None:
     """Print a round: the verdict, the decision, and the retraining that it led to."""
     seen, decision = found.look, found.round.decision
     colour = {"quiet": "green", "warning": "yellow", "alarm": "bold red"}.get(seen.status, "dim")

@@ -6,13 +6,13 @@ from pipelines.run import Follow, run_training
 from thorax.monitoring.loop.sources import undisturbed
 from thorax.monitoring.loop.steps import Say
 from thorax.registry import loop
-from thorax.registry.loop import Train, Watched
+from thorax.registry.loop import Train, Turn
 from thorax.settings import Settings
 
 
 def watch_once(
     settings: Settings, *, quick: bool = False, follow: Follow | None = None, say: Say = lambda text: None
-) -> Watched:
+) -> Turn:
     """Look at what was answered, and answer the alarm if there is one; see `thorax.registry.loop.watch_once`.
 
     Args:

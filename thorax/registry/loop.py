@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from thorax.errors import InputError, RegistryError
+from thorax.errors import InputError
 from thorax.monitoring.history import History, history_path
 from thorax.monitoring.incidents import Incidents
 from thorax.monitoring.loop.decision import Alarm
@@ -45,7 +44,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Watched:
+class Turn:
     """What a round found and did."""
 
     look: Look
@@ -62,7 +61,7 @@ class Watched:
         return told | {"problems": list(self.look.problems)} | self.round.as_dict()
 
 
-def watch_once(settings: Settings, train: Train, *, quick: bool = False, say: Say = lambda text: None) -> Watched:
+def watch_once(settings: Settings, train: Train, *, quick: bool = False, say: Say = lambda text: None) -> Turn:
     """Look at what was answered, and answer the alarm if there is one; go on with what was left unfinished.
 
     Args:
@@ -79,7 +78,7 @@ def watch_once(settings: Settings, train: Train, *, quick: bool = False, say: Sa
     """
     seen = look(settings, quick=quick)
     done = answer(settings, seen.alarm, tools_of(settings, train), lambda: challenger_of(settings), say)
-    return Watched(seen, done)
+    return Turn(seen, done)
 
 
 def prepare(settings: Settings, say: Say) -> Round:
@@ -133,45 +132,15 @@ def look(settings: Settings, *, quick: bool = False) -> Look:
         InputError: there is no prediction log, or the bundle has no reference.
         RegistryError: there is no champion, or the registry cannot be reached.
     """
-    from thorax.monitoring.alerts import tell
-    from thorax.monitoring.examine import examine
     from thorax.monitoring.page import headline
-    from thorax.prediction_log import archive_of, place_of
-    from thorax.registry.bundles import fetch_version
-    from thorax.registry.watching import log_report
+    from thorax.registry.watching import watch_version
 
-    model = resolve(settings, CHAMPION)
-    history = History(history_path(settings.var))
-    Incidents(history).close_others(model.version)
-    now = datetime.now(UTC)
-    found = examine(
-        settings,
-        bundle=fetch_version(settings, model),
-        version=model.version,
-        place=place_of(settings),
-        since=_since(history, model.version),
-        out=settings.var / "monitoring" / now.strftime("%Y%m%dT%H%M%S%f"),
-        quick=quick,
-        archive=archive_of(settings),
-        now=now,
-    )
-    problems = list(tell(settings, found, history))
-    window = found.verdict.window
-    if not quick and window.rows and found.folder is not None:
-        try:
-            log_report(
-                settings,
-                version=model.version,
-                verdict=found.verdict.status,
-                figures=found.series(),
-                folder=found.folder,
-                span=(window.since, window.until),
-            )
-        except RegistryError as error:
-            problems.append(f"The report is not in MLflow: {error.message}")
-    text = headline(found.verdict)
-    alarm = lasting_alarm(settings, model.version, text)
-    return Look(found.verdict.status, text, window.rows, str(found.page or ""), model.version, alarm, tuple(problems))
+    watched = watch_version(settings, since="last", quick=quick)
+    verdict = watched.found.verdict
+    window, text = verdict.window, headline(verdict)
+    alarm = lasting_alarm(settings, window.version, text)
+    page = str(watched.found.page or "")
+    return Look(verdict.status, text, window.rows, page, window.version, alarm, watched.problems)
 
 
 def lasting_alarm(settings: Settings, version: str | None = None, text: str = "") -> Alarm | None:
@@ -196,11 +165,3 @@ def lasting_alarm(settings: Settings, version: str | None = None, text: str = ""
     named = ", ".join(said(name) for name in incident.figures[:3])
     words = text if judged[-1] is windows[-1] and text else f"Alarm: {named}"
     return Alarm(incident.key, incident.version, first["window"]["since"], words)
-
-
-def _since(history: History, version: str) -> datetime | None:
-    """Return the moment behind the last window that was judged; None where there is none."""
-    judged = [window for window in history.windows(version) if window["status"] != "too_few"]
-    if not judged or not judged[-1]["window"]["until"]:
-        return None
-    return datetime.fromisoformat(judged[-1]["window"]["until"]) + timedelta(milliseconds=1)
