@@ -6,6 +6,7 @@ import typer
 
 from commands import data, models, monitor, monitor_loop, pipeline
 from commands.console import err, out
+from commands.crossval import crossval
 from commands.log import app as log_app
 from commands.predict import predict
 from commands.retrain import retrain
@@ -29,6 +30,7 @@ for looping in (monitor_loop.run, monitor_loop.watch, monitor_loop.retrainings):
 app.add_typer(monitor.app, name="monitor", help="Watch predictions for drift.")
 app.add_typer(log_app, name="log", help="Look at the prediction log, export it, put old rows away.")
 app.add_typer(serve_app, name="serve", help="Serve the champion; make keys for those who may ask.")
+app.command()(crossval)
 app.command()(predict)
 app.command()(retrain)
 app.command()(pipeline.demo)

@@ -1,0 +1,248 @@
+"""`thorax crossval`: what a recipe is worth on a dataset, beside references, a control and ablations."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from commands.console import err, print_json, progress
+
+if TYPE_CHECKING:
+    from commands.crossval_arms import Arm
+    from thorax.settings import Settings
+
+
+def crossval(
+    root: Annotated[Path | None, typer.Argument(help="The dataset's folder. [default: data.root]")] = None,
+    source: Annotated[str | None, typer.Option(help="phantom, nih, chexpert or table. [default: data.source]")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Findings to learn, as data.findings; repeatable.")] = None,
+    preset: Annotated[str | None, typer.Option(help="The recipe: a file under presets/.")] = None,
+    architecture: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the base.")] = None,
+    size: Annotated[int, typer.Option(min=0, help="Image side, px; 0 takes preprocess.size.")] = 0,
+    folds: Annotated[int, typer.Option(min=2, help="By patient.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="How often everything is repeated.")] = 3,
+    references: Annotated[bool, typer.Option(help="Train the references at the same budget.")] = True,
+    control: Annotated[bool, typer.Option(help="Train the base on shuffled labels.")] = True,
+    technique: Annotated[
+        list[str] | None, typer.Option(help="Try the base with, or without, a technique; repeatable; or `all`.")
+    ] = None,
+    boxes: Annotated[bool, typer.Option(help="Compare maps with readers' boxes on the held-out folds.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Units trained side by side.")] = 1,
+    name: Annotated[str, typer.Option(help="Of the study: results are kept in var/crossval/NAME.")] = "study",
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do; train nothing.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+) -> None:
+    """Cross-validate by patient; what is finished is kept, and the same command goes on from there."""
+    from commands.crossval_tables import show, to_markdown
+    from thorax.settings import load
+
+    overrides = [*([f"data.source={source}"] if source else []), *([f"preprocess.size={size}"] if size else [])]
+    overrides += [f"data.root={root.absolute()}"] if root else []
+    settings = load(overrides=[*overrides, *(set_ or ())], preset=preset)
+    arms = choose_arms(settings, architecture or [], references, control, technique or [])
+    place = settings.var / "crossval" / name
+    tasks = task or [_task_name(settings)]
+    orders = [order for one in tasks for order in unit_orders(settings, one, arms, folds, seeds, boxes, workers, place)]
+    if not plan:
+        run_units(orders, workers)
+    result = summarise(settings, orders, folds, arms[0].name)
+    if markdown is not None:
+        from thorax.files import write_text
+
+        write_text(markdown, to_markdown(result))
+    if json:
+        print_json(result)
+    else:
+        show(result)
+
+
+def choose_arms(
+    settings: "Settings", architectures: list[str], references: bool, control: bool, techniques: list[str]
+) -> "list[Arm]":
+    """Return what is compared; the first arm is the base.
+
+    Raises:
+        InputError: an unknown architecture or technique; the nearest is named.
+    """
+    from commands import crossval_arms as known
+    from thorax.models import specification
+
+    names = architectures or list(settings.train.architectures)
+    for architecture in names:
+        specification(architecture)
+    arms = [known.network_arm(settings, architecture) for architecture in names]
+    base = arms[0]
+    if references:
+        arms += known.reference_arms(settings, base)
+    if control:
+        arms.append(known.control_arm(base))
+    wanted = list(known.TECHNIQUES) if techniques == ["all"] else techniques
+    return arms + known.technique_arms(base, wanted)
+
+
+def unit_orders(
+    settings: "Settings",
+    task: str,
+    arms: "list[Arm]",
+    folds: int,
+    seeds: int,
+    boxes: bool,
+    workers: int,
+    place: Path,
+) -> list[dict[str, Any]]:
+    """Build the store of a task and return an order a unit: seeds outermost, so that early results say something."""
+    from thorax.files import digest_json
+
+    store, info = _store(settings, task, place.parent / "stores")
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    orders = []
+    for seed in range(seeds):
+        for fold in range(folds):
+            for arm in arms:
+                basis = {
+                    "task": task,
+                    "kind": arm.kind,
+                    "architecture": arm.architecture,
+                    "recipe": None if arm.recipe is None else _recipe(arm),
+                    "shuffled": arm.shuffled,
+                    "seed": settings.train.seed + seed,
+                    "fold": fold,
+                    "folds": folds,
+                    "fold_seed": settings.split.seed,
+                    "boxes": boxes and arm.kind == "network" and not arm.shuffled,
+                }
+                key = digest_json({**basis, "store": info["key"]})[:24]
+                slug = "".join(c if c.isalnum() else "-" for c in f"{task}-{arm.name}".lower())
+                file = place / slug / f"seed-{seed}-fold-{fold}.json"
+                running = place / "running" / key
+                where = {"key": key, "out": str(file), "running": str(running), "store": str(store)}
+                orders.append({**basis, **where, "arm": arm.name, "threads": threads})
+    return orders
+
+
+def run_units(orders: list[dict[str, Any]], workers: int) -> None:
+    """Run what is not finished, `workers` at once; what was finished before an interruption is kept."""
+    waiting = [order for order in orders if not finished(order)]
+    if len(waiting) < len(orders):
+        err.print(f"{len(orders) - len(waiting)} of {len(orders)} units are finished already.")
+    with progress("Units", len(waiting)) as advance:
+        for _ in _run(waiting, workers):
+            advance()
+
+
+def _run(waiting: list[dict[str, Any]], workers: int) -> Iterator[str]:
+    from commands.crossval_unit import run_unit
+
+    if workers == 1:
+        for order in waiting:
+            yield run_unit(order)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    os.environ["OMP_NUM_THREADS"] = str(waiting[0]["threads"]) if waiting else "1"
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
+        try:
+            for done in as_completed([executor.submit(run_unit, order) for order in waiting]):
+                yield done.result()
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def finished(order: dict[str, Any]) -> bool:
+    """Whether the unit's file is there and is of this very order."""
+    return _result(order) is not None
+
+
+def _result(order: dict[str, Any]) -> dict[str, Any] | None:
+    from thorax.errors import InputError
+    from thorax.files import read_json
+
+    try:
+        found: dict[str, Any] = read_json(order["out"])
+    except InputError:
+        return None
+    return found if found.get("key") == order["key"] else None
+
+
+def summarise(settings: "Settings", orders: list[dict[str, Any]], folds: int, base: str) -> dict[str, Any]:
+    """Return what the finished units say.
+
+    Returns:
+        A JSON-able dict: base, folds, units, finished, hours_left (None before any unit), and a task: images, patients,
+        `arms` (`crossval_pool.figures`) and `boxes` (`crossval_pool.located`).
+    """
+    from commands.crossval_pool import figures, located, pool
+
+    units = {order["out"]: found for order in orders if (found := _result(order)) is not None}
+    done = [order for order in orders if order["out"] in units]
+    result: dict[str, Any] = {
+        "base": base,
+        "folds": folds,
+        "units": len(orders),
+        "finished": len(done),
+        "hours_left": _hours_left(orders, units),
+        "tasks": {},
+    }
+    drawing = (settings.evaluation.bootstrap, settings.evaluation.seed, settings.evaluation.confidence)
+    for task in dict.fromkeys(order["task"] for order in orders):
+        by_arm = {
+            arm: pool([units[o["out"]] for o in done if o["task"] == task and o["arm"] == arm], folds)
+            for arm in dict.fromkeys(order["arm"] for order in orders)
+        }
+        pools = {arm: found for arm, found in by_arm.items() if found is not None}
+        if pools:
+            first = next(iter(pools.values()))
+            result["tasks"][task] = {
+                "images": len(first.patients),
+                "patients": len(set(first.patients)),
+                "arms": figures(pools, base, *drawing),
+                "boxes": located(pools, *drawing),
+            }
+    return result
+
+
+def _hours_left(orders: list[dict[str, Any]], units: dict[str, dict[str, Any]]) -> float | None:
+    """Return the hours of work in what is not finished, by what finished units of the same arm took."""
+    took: dict[str, list[float]] = {}
+    for order in orders:
+        if order["out"] in units:
+            took.setdefault(order["arm"], []).append(units[order["out"]]["seconds"])
+    if not took:
+        return None
+    usual = sum(map(sum, took.values())) / sum(map(len, took.values()))
+    left = [order["arm"] for order in orders if order["out"] not in units]
+    return sum(sum(took[arm]) / len(took[arm]) if arm in took else usual for arm in left) / 3600
+
+
+def _recipe(arm: "Arm") -> dict[str, Any]:
+    assert arm.recipe is not None
+    leave = {"architectures", "overrides", "seed", "threads", "processes"}
+    return arm.recipe.model_dump(mode="json", exclude=leave)
+
+
+def _task_name(settings: "Settings") -> str:
+    return ",".join(settings.data.findings) if not isinstance(settings.data.findings, str) else settings.data.findings
+
+
+def _store(settings: "Settings", task: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Build the image store of a task, once for the same data and preprocessing."""
+    from thorax.datasets.ingest import ingest
+    from thorax.files import digest_json
+    from thorax.preprocessing import build_store
+    from thorax.settings import Data
+
+    data = Data.model_validate({**settings.data.model_dump(), "findings": task})
+    recipe = settings.preprocess.model_dump(mode="json", exclude={"workers"})
+    place = folder / digest_json({"data": data.model_dump(mode="json"), "preprocess": recipe})[:16]
+    with progress("Reading images", None) as advance:
+        ingest(data, settings.data_root, place / "manifest", advance=advance)
+        info = build_store(
+            data, settings.split, settings.preprocess, place / "manifest", settings.data_root, place / "store", advance
+        )
+    return place / "store", info

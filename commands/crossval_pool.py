@@ -1,0 +1,135 @@
+"""From the units of a cross-validation to figures with intervals: pooled over folds, averaged over seeds."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from commands.crossval_unit import FIGURES
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What one arm said of every image, a seed at a time.
+
+    Attributes:
+        findings: F names.
+        patients: (n,), in the order of the images' names.
+        truth: (n, F), NaN where it is not known.
+        scores: of each whole seed (n, F): ranks within each fold, so that folds can be put together.
+        boxes: of each seed, what was located.
+        seconds: of all units together.
+    """
+
+    findings: list[str]
+    patients: np.ndarray
+    truth: np.ndarray
+    scores: list[np.ndarray]
+    boxes: list[list[dict[str, Any]]]
+    seconds: float
+
+
+def pool(units: Sequence[dict[str, Any]], folds: int) -> Pool | None:
+    """Put an arm's units together; seeds that lack a fold are left out. None where no seed is whole."""
+    from thorax.training.folds import ranks_within
+
+    by_seed: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for unit in units:
+        by_seed[unit["seed"]].append(unit)
+    whole = {seed: parts for seed, parts in sorted(by_seed.items()) if len({part["fold"] for part in parts}) == folds}
+    if not whole:
+        return None
+    scores, boxes = [], []
+    for parts in whole.values():
+        order = np.argsort(np.concatenate([part["image_id"] for part in parts]))
+        fold = np.concatenate([[part["fold"]] * len(part["image_id"]) for part in parts])
+        scores.append(ranks_within(np.concatenate([np.array(part["scores"]) for part in parts]), fold)[order])
+        boxes.append([box for part in parts for box in part["boxes"]])
+    truth = np.concatenate([np.array(part["truth"], dtype=float) for part in parts])[order]
+    patients = np.concatenate([part["patient_id"] for part in parts])[order]
+    seconds = sum(part["seconds"] for parts in whole.values() for part in parts)
+    return Pool(parts[0]["findings"], patients, truth, scores, boxes, seconds)
+
+
+def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confidence: float) -> dict[str, Any]:
+    """Return each arm's mean AUROC and AUPRC, and how far it lies from the base's, with intervals.
+
+    The bootstrap draws patients, the same ones for every arm, so differences are paired.
+
+    Returns:
+        An arm: seeds, seconds, auroc, auprc, auroc_difference, auprc_difference (value, low, high each) and `findings`
+        with the same two figures and the number of positives of each.
+    """
+    from thorax.evaluation.resampling import interval, patient_weights
+
+    first = next(iter(pools.values()))
+    weights = np.vstack(
+        [np.ones((1, len(first.patients)), dtype=np.uint8), patient_weights(first.patients, replicates, seed)]
+    )
+    drawn = {name: _replicates(one, weights) for name, one in pools.items()}
+    result: dict[str, Any] = {}
+    for name, one in pools.items():
+        entry: dict[str, Any] = {"seeds": len(one.scores), "seconds": one.seconds, "findings": {}}
+        for metric, values in drawn[name].items():
+            mean = np.nanmean(values, axis=0)
+            entry[metric] = interval(float(mean[0]), mean[1:], confidence)
+            if base in drawn:
+                apart = mean - np.nanmean(drawn[base][metric], axis=0)
+                entry[f"{metric}_difference"] = interval(float(apart[0]), apart[1:], confidence)
+            for column, finding in enumerate(one.findings):
+                told = entry["findings"].setdefault(finding, {"positives": int(np.nansum(one.truth[:, column]))})
+                told[metric] = interval(float(values[column, 0]), values[column, 1:], confidence)
+        result[name] = entry
+    return result
+
+
+def _replicates(one: Pool, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return (F, 1 + B) of either metric, averaged over seeds; the first column is the sample itself."""
+    from thorax.evaluation.ranking import auroc_and_auprc
+
+    shape = (len(one.findings), len(weights))
+    found = {"auroc": np.full(shape, np.nan), "auprc": np.full(shape, np.nan)}
+    for column in range(len(one.findings)):
+        known = ~np.isnan(one.truth[:, column])
+        truth = one.truth[known, column]
+        if len(np.unique(truth)) < 2:
+            continue
+        pairs = [auroc_and_auprc(scores[known, column], truth, weights[:, known]) for scores in one.scores]
+        for number, metric in enumerate(found):
+            found[metric][column] = np.mean([pair[number] for pair in pairs], axis=0)
+    return found
+
+
+def located(pools: dict[str, Pool], replicates: int, seed: int, confidence: float) -> dict[str, Any]:
+    """Return, an arm and a method, the pointing game and IoU on readers' boxes, with intervals by image.
+
+    Returns:
+        An arm: a method: `boxes` (how many, a seed), and the two figures for "mean" (over all boxes) and each finding.
+    """
+    result: dict[str, Any] = {}
+    for arm, one in pools.items():
+        cases = [case for boxes in one.boxes for case in boxes]
+        if not cases:
+            continue
+        images = np.array([case["image_id"] for case in cases])
+        result[arm] = {}
+        for method in cases[0]["methods"]:
+            entry: dict[str, Any] = {}
+            for finding in ("mean", *sorted({case["finding"] for case in cases})):
+                mine = np.array([finding in ("mean", case["finding"]) for case in cases])
+                told: dict[str, Any] = {"boxes": int(mine.sum()) // max(1, len(one.boxes))}
+                for key in FIGURES:
+                    values = np.array([case["methods"][method][key] for case in cases])[mine]
+                    told[key] = _by_image(values, images[mine], replicates, seed, confidence)
+                entry[finding] = told
+            result[arm][method] = entry
+    return result
+
+
+def _by_image(values: np.ndarray, images: np.ndarray, replicates: int, seed: int, confidence: float) -> dict[str, Any]:
+    from thorax.evaluation.resampling import interval, patient_weights
+
+    weights = patient_weights(images, replicates, seed).astype(np.float64)
+    return dict(interval(float(values.mean()), weights @ values / weights.sum(axis=1), confidence))

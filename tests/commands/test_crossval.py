@@ -1,0 +1,178 @@
+"""`thorax crossval` pools folds, compares with intervals, goes on where it was, and tells what it compares."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import typer
+from trainable_store import write_store
+from typer.testing import CliRunner
+
+from commands import crossval as command
+from commands.crossval_arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
+from commands.crossval_pool import figures, located, pool
+from commands.crossval_tables import to_markdown
+from commands.crossval_unit import box_agreement
+from thorax.errors import InputError
+from thorax.settings import load
+
+
+def unit(arm_skill: float, seed: int, fold: int, boxes=()) -> dict:
+    """Ninety images of 45 patients; scores follow the truth by skill, and every fold has a scale of its own."""
+    random = np.random.default_rng(100 * seed + fold)
+    truth = (np.random.default_rng(fold).random((30, 2)) < 0.4).astype(int)
+    scores = (arm_skill * truth + random.normal(size=(30, 2))) * 10.0**fold + fold
+    names = [f"{fold}-{row}" for row in range(30)]
+    return {
+        "seed": seed,
+        "fold": fold,
+        "findings": ["Effusion", "Edema"],
+        "image_id": names,
+        "patient_id": [f"{fold}-{row // 2}" for row in range(30)],
+        "truth": truth.tolist(),
+        "scores": scores.tolist(),
+        "boxes": list(boxes),
+        "seconds": 6.0,
+    }
+
+
+def pooled(skill: float, seeds: int = 2):
+    found = pool([unit(skill, seed, fold) for seed in range(seeds) for fold in range(3)], 3)
+    assert found is not None
+    return found
+
+
+def test_folds_of_different_scales_are_pooled_by_rank_and_agree_with_sklearn():
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    one = pooled(1.5)
+    arms = figures({"base": one, "worse": pooled(0.3)}, "base", 200, 0, 0.95)
+    expected = np.mean([roc_auc_score(one.truth, scores) for scores in one.scores])
+    assert arms["base"]["auroc"]["value"] == pytest.approx(expected)
+    expected = np.mean([average_precision_score(one.truth, scores) for scores in one.scores])
+    assert arms["base"]["auprc"]["value"] == pytest.approx(expected)
+    assert arms["base"]["auroc"]["low"] < arms["base"]["auroc"]["value"] < arms["base"]["auroc"]["high"]
+    gap = arms["worse"]["auroc_difference"]
+    assert gap["value"] == pytest.approx(arms["worse"]["auroc"]["value"] - arms["base"]["auroc"]["value"])
+    assert gap["high"] < 0
+    assert arms["base"]["auroc_difference"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_a_seed_that_lacks_a_fold_is_left_out():
+    units = [unit(1.0, seed, fold) for seed in range(2) for fold in range(3)]
+    assert len(pool(units[:-1], 3).scores) == 1
+    assert pool(units[:2], 3) is None
+
+
+def test_located_boxes_are_averaged_over_findings_and_methods():
+    def case(image, finding, hit):
+        return {"image_id": image, "finding": finding, "methods": {"map": {"pointing_game": hit, "iou": 0.2}}}
+
+    cases = [case("a", "Edema", 1.0), case("b", "Edema", 0.0), case("b", "Effusion", 1.0)]
+    one = pool([unit(1.0, 0, fold, cases if fold == 0 else ()) for fold in range(3)], 3)
+    told = located({"base": one}, 100, 0, 0.95)["base"]["map"]
+    assert told["mean"]["pointing_game"]["value"] == pytest.approx(2 / 3)
+    assert (told["mean"]["boxes"], told["Edema"]["boxes"]) == (3, 2)
+    assert told["Effusion"]["iou"]["value"] == pytest.approx(0.2)
+
+
+def test_a_predicted_box_is_compared_by_its_centre_and_its_overlap():
+    # Half of the reader's box, centre inside: IoU one half.
+    told = box_agreement((0.25, 0.25, 0.25, 0.5), [(0.25, 0.25, 0.5, 0.5)])
+    assert told == {"pointing_game": 1.0, "iou": pytest.approx(0.5, abs=0.02)}
+    assert box_agreement((0.0, 0.0, 0.1, 0.1), [(0.5, 0.5, 0.2, 0.2)]) == {"pointing_game": 0.0, "iou": 0.0}
+
+
+def test_techniques_are_turned_round_one_at_a_time(project):
+    settings = load(project, preset="best")
+    base = network_arm(settings, "densenet121")
+    arms = technique_arms(base, list(TECHNIQUES))
+    names = [arm.name for arm in arms]
+    assert {"without ema", "with focal", "without augmentation", "with tta", "without cosine"} <= set(names)
+    for arm in arms:
+        changed = {key for key, value in arm.recipe.model_dump().items() if value != base.recipe.model_dump()[key]}
+        assert 1 <= len(changed) <= 2, (arm.name, changed)
+    with pytest.raises(InputError, match=r"no technique 'emma'. Did you mean ema\?"):
+        technique_arms(base, ["emma"])
+
+
+def test_the_references_have_the_budget_of_the_base(project):
+    base = network_arm(load(project, preset="best"), "densenet121")
+    plain, hog = reference_arms(load(project, preset="best"), base)
+    assert (plain.recipe.loss, plain.recipe.optimizer, plain.recipe.learning_rate) == ("bce", "adam", 1e-3)
+    assert (plain.recipe.schedule, plain.recipe.pretrained) == ("plateau", "none")
+    assert (plain.recipe.epochs, plain.recipe.batch_size) == (base.recipe.epochs, base.recipe.batch_size)
+    assert hog.kind == "hog"
+    assert control_arm(base).shuffled
+
+
+def run(home, *options: str):
+    app = typer.Typer()
+    app.command()(command.crossval)
+    common = ["--task", "x", "--folds", "2", "--seeds", "1", "--no-references", "--architecture", "custom_cnn"]
+    small = [
+        "-S",
+        "train.epochs=1",
+        "-S",
+        "train.overrides={}",
+        "-S",
+        "evaluation.bootstrap=50",
+        "-S",
+        "train.device=cpu",
+    ]
+    return CliRunner().invoke(app, [*common, *small, *options])
+
+
+@pytest.fixture
+def with_store(home, project, monkeypatch, tmp_path):
+    monkeypatch.chdir(home)
+    shutil.copytree(project / "presets", home / "presets")
+    store = write_store(tmp_path / "store", count=80)
+    monkeypatch.setattr(command, "_store", lambda *_: (store, {"key": "k"}))
+    return home
+
+
+def test_a_plan_trains_nothing(with_store):
+    told = json.loads(run(with_store, "--plan", "--json", "--technique", "all").stdout)
+    assert (told["units"], told["finished"]) == (2 * (2 + len(TECHNIQUES)), 0)
+    assert not list((with_store / "var").rglob("seed-*.json"))
+
+
+def test_an_unknown_architecture_is_named_before_anything_is_trained(with_store):
+    result = run(with_store, "--architecture", "resnet5", "--plan")
+    assert "Did you mean resnet50" in str(result.exception)
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch, tmp_path):
+    from commands import crossval_unit
+
+    ran = []
+    real = crossval_unit.run_unit
+
+    def counted(order):
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        ran.append(order["arm"])
+        return real(order)
+
+    monkeypatch.setattr(crossval_unit, "run_unit", counted)
+    assert run(with_store, "--technique", "ema").exit_code != 0
+    kept = sorted(path.name for path in (with_store / "var").rglob("seed-*.json"))
+    assert len(kept) == 2
+    monkeypatch.setattr(crossval_unit, "run_unit", lambda order: ran.append(order["arm"]) or real(order))
+    result = run(with_store, "--technique", "ema", "--json", "--markdown", str(tmp_path / "table.md"))
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert sorted(ran) == sorted(["custom_cnn", "shuffled labels", "with ema"] * 2)
+    assert (told["finished"], told["units"]) == (6, 6)
+    arms = told["tasks"]["x"]["arms"]
+    assert list(arms) == ["custom_cnn", "shuffled labels", "with ema"]
+    assert 0 <= arms["with ema"]["auroc"]["value"] <= 1
+    written = (tmp_path / "table.md").read_text()
+    assert "| custom_cnn |" in written
+    assert written == to_markdown(told)
+    # Another recipe is another unit.
+    again = json.loads(run(with_store, "--plan", "--json", "-S", "train.learning_rate=0.01").stdout)
+    assert again["finished"] == 0
