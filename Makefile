@@ -86,12 +86,20 @@ bench-trust: setup ## Measure calibration, conformal answers, explanation and ev
 bench-serve: setup ## Measure the service: throughput, latency, memory
 	@$(BIN)/python -m commands.bench_serve
 
+.PHONY: bench-monitor
+bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, how soon each drift is seen
+	@$(BIN)/python -m commands.bench_monitor
+
 .PHONY: pictures
 pictures: setup ## Make the pictures of the documentation again, from the latest run
 	@$(BIN)/thorax data phantom-sheet --out docs/images
 	@$(BIN)/python -m commands.pictures
 	@THORAX_SCREENSHOTS=docs/images THORAX_TEST_BUNDLE="$$(ls -td var/bundles/*/ | head -1)" \
 		$(BIN)/python -m pytest tests/serving/test_page.py
+
+.PHONY: docs
+docs: setup ## Build the documentation's site, into var/site
+	@$(BIN)/mkdocs build --strict --quiet && echo "Open var/site/index.html"
 
 .PHONY: lock
 lock: setup ## Resolve the requirements anew
