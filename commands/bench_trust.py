@@ -6,13 +6,15 @@
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from commands.console import out, print_json, progress, table
+from commands.console import err, out, print_json, progress, table
+from thorax.errors import InputError, ThoraxError, nearest
 
 #: What was measured, the figure as text, what it must be, and whether it is; None where nothing was agreed.
 Row = tuple[str, str, str, bool | None]
@@ -45,7 +47,6 @@ def bench(
     """Measure calibration, conformal answers, strangeness, explanation and evaluation."""
     from commands import bench_trust_own as with_network
     from commands import bench_trust_parts as parts
-    from thorax.errors import InputError, nearest
     from thorax.settings import load
 
     if list_parts:
@@ -111,4 +112,8 @@ def _verdict(reached: bool | None) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    try:
+        typer.run(bench)
+    except ThoraxError as error:
+        err.print(f"error: {error.message} {error.mend}", markup=False)
+        sys.exit(error.exit_code)

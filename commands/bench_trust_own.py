@@ -1,9 +1,10 @@
 """The parts of `make bench-trust` that need a network of the project's own, trained here on real radiographs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thorax.errors import InputError
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Own:
     epochs: int = 10
     networks: int = 3
     overrides: tuple[str, ...] = ()
+    _judged: dict[str, Path] = field(default_factory=dict)
 
     def recipe(self, number: int, loss: str = "focal") -> Settings:
         """Return the settings under which network `number` (from 1) is made."""
@@ -59,25 +61,30 @@ class Own:
         )
 
     def place(self, number: int, loss: str = "focal") -> Path:
-        """Return network `number`'s folder, with `network`, `calibration` and `evaluation`; made where it is not."""
+        """Return network `number`'s folder, with `network`, `calibration` and `evaluation`.
+
+        A network that an earlier run left is taken again; it is calibrated and evaluated once in every run.
+        """
         from thorax.calibration import calibrate
         from thorax.evaluation.run import evaluate
-        from thorax.files import read_json
+        from thorax.files import read_json, write_json
         from thorax.training import train
 
         recipe, store = self.recipe(number, loss), self.store()
-        place = self._root / f"custom_cnn-{loss}-{self.epochs}-{number}"
+        name = f"custom_cnn-{loss}-{self.epochs}-{number}"
+        if name in self._judged:
+            return self._judged[name]
+        place = self._root / name
         # A store that was made anew has other images: a network of another one is of no use.
         digests = {key: read_json(store / "store.json").get(key) for key in ("manifest_digest", "split_digest", "size")}
         kept = place / "of.json"
         if not kept.is_file() or read_json(kept) != digests:
-            from thorax.files import write_json
-
             train(store, "custom_cnn", recipe.train, place / "network")
             write_json(kept, digests)
         calibrate(place / "network", recipe.calibration, place / "calibration", store)
         folders = place / "network", place / "calibration", store
         evaluate(*folders, recipe.evaluation, place / "evaluation", f"custom_cnn, {loss}, seed {number}", False)
+        self._judged[name] = place
         return place
 
     def store(self) -> Path:
@@ -128,7 +135,7 @@ def own(made: Own) -> "list[Row]":
         for name, values in _redrawn(made, place, facts["findings"], often).items():
             redrawn.setdefault(name, []).extend(values)
     if not reached:
-        raise ValueError(f"no finding has {_OFTEN} positives in the test split")
+        raise InputError(f"No finding has {_OFTEN} positives in the test split of {made.folder / 'nih256'}.")
     off = np.array([value for value, *_ in reached]) - target
     worst = reached[int(np.abs(off).argmax())]
     ratio = float(np.mean(after) / np.mean(before))

@@ -82,7 +82,10 @@ def _slices(folder: Path, size: int, kinds: tuple[str, ...]) -> "np.ndarray":
     for path in sorted((folder / "dicom").rglob("*")):
         if not path.is_file() or path.suffix == ".zst" or not any(kind in path.name for kind in kinds):
             continue
-        pixels = pydicom.dcmread(path, force=True).pixel_array.astype(np.float32)
+        try:
+            pixels = pydicom.dcmread(path, force=True).pixel_array.astype(np.float32)
+        except RuntimeError:  # no decoder at hand takes this encoding; the picture is there in another
+            continue
         if pixels.ndim != 2:
             continue
         low, high = np.percentile(pixels, [0.5, 99.5])
