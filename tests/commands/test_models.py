@@ -76,6 +76,70 @@ def test_promote_rollback_reject_and_history(run: Callable[..., Result]) -> None
     assert actions[-3:] == ["promote", "rollback", "reject"]
 
 
+def test_show_prints_the_whole_chain_down_to_machine_and_packages(
+    run: Callable[..., Result], with_registry: Settings
+) -> None:
+    """What the pipeline records as one tag is taken apart, a row each."""
+    from thorax.provenance import hardware, versions
+    from thorax.registry.tracking import client
+
+    facts = {"data_revision": "a" * 32 + ".dir", "git_clean": "false", "split_digest": "s" * 64}
+    facts |= {"hardware": json.dumps(hardware()), "versions": json.dumps(versions())}
+    for key, value in facts.items():
+        client(with_registry).set_model_version_tag("thorax", "2", f"thorax.lineage.{key}", value)
+    text = run("show", "2").stdout
+    for words in ("data_revision", "a" * 32 + ".dir", "git_clean", "hardware: processor", "versions: mlflow"):
+        assert words in text
+    assert text.index("data_revision") < text.index("git_commit") < text.index("hardware: processor")
+
+
+def test_words_in_brackets_are_words(run: Callable[..., Result]) -> None:
+    run("reject", "3", "--reason", "[red]ribs[/red] [see note]")
+    assert "[red]ribs[/red] [see note]" in run("history").stdout
+
+
+def test_approval_by_another_user(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("-S", "registry.require_approval=true")
+    monkeypatch.setenv("THORAX_USER", "ann")
+    with pytest.raises(GateError, match="second person"):
+        run("promote", "2", *asked)
+    monkeypatch.setenv("THORAX_USER", "bob")
+    assert "Version 2 is approved" in run("approve", "2", "--reason", "looked at fifty cases", *asked).stdout
+    monkeypatch.setenv("THORAX_USER", "ann")
+    assert "Version 2 is champion" in run("promote", "2", *asked).stdout
+    assert "Approved by bob" in run("show", "2").stdout
+    assert "version 2 approved" in run("history").stdout
+
+
+def test_compare_writes_a_page(run: Callable[..., Result], tmp_path: object) -> None:
+    page = f"{tmp_path}/page.html"
+    tree = json.loads(run("compare", "2", "1", "--html", page, "--json").stdout)
+    assert tree["page"] == page
+    assert tree["metrics"]["mean"]["auroc"]["difference"]["value"] == 0
+
+
+def test_webhooks_need_a_server_and_say_so(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THORAX_WEBHOOK_SECRET", "a secret of some length")
+    with pytest.raises(RegistryError, match="sends no webhooks"):
+        run("webhook", "add", "https://reader.example.org/webhook")
+    with pytest.raises(RegistryError, match="sends no webhooks"):
+        run("webhook", "list")
+
+
+def test_an_alias_that_points_nowhere_is_named(run: Callable[..., Result], with_registry: Settings) -> None:
+    """MLflow takes a deleted version's aliases away; a database that was edited by hand may keep one."""
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(with_registry.var / "mlflow.db")) as database, database:
+        database.execute("UPDATE registered_model_aliases SET version = 9 WHERE alias = 'champion'")
+    with pytest.raises(RegistryError, match="'champion' points to version 9, which is gone"):
+        run("show")
+    with pytest.raises(RegistryError, match="problem"):
+        run("audit", "--quick")
+    assert "Version 2 is champion" in run("promote", "2").stdout, "and one can go on from there"
+
+
 def test_compare_diff_and_card(run: Callable[..., Result]) -> None:
     tree = json.loads(run("compare", "2", "1", "--json").stdout)
     assert tree["mean"]["value"] == 0
@@ -83,6 +147,7 @@ def test_compare_diff_and_card(run: Callable[..., Result]) -> None:
     assert "neither has learnt from" in run("compare", "2", "1").stdout
     assert json.loads(run("diff", "2", "1", "--json").stdout)["lineage.params_digest"] == ["p2", "p1"]
     assert len(run("card").stdout) > 100
+    assert json.loads(run("card", "--json").stdout)["card"].startswith("#")
 
 
 def test_audit_prints_what_it_finds_and_fails(run: Callable[..., Result], with_registry: Settings) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from thorax.bundle import Bundle
 from thorax.errors import ThoraxError
 from thorax.registry.bundles import fetch_version
-from thorax.registry.contrast import NO_CHAMPION, evidence_of
+from thorax.registry.contrast import GONE, NO_CHAMPION, evidence_of
 from thorax.registry.evidence import Evidence, digests, weigh
 from thorax.registry.paired import Comparison
-from thorax.registry.versions import CHAMPION, aliases, resolve
+from thorax.registry.versions import CHAMPION, aliases, exists, resolve
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def with_champion(
     Returns:
         The comparison, or a text; it begins with "no champion" where there is none.
     """
-    if CHAMPION not in aliases(settings, connection):
-        return NO_CHAMPION
+    number = aliases(settings, connection).get(CHAMPION)
+    if number is None or not exists(settings, number, connection):
+        return NO_CHAMPION if number is None else GONE.format(number)
     if evidence is None:
         return "there are no answers on test patients to compare the champion with"
     champion = resolve(settings, CHAMPION, connection)

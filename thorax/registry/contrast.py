@@ -10,11 +10,13 @@ from thorax.registry.evidence import FILE, Evidence, weigh
 from thorax.registry.gates import Gate, against_champion
 from thorax.registry.paired import Comparison
 from thorax.registry.tracking import client, speaking
-from thorax.registry.versions import Version
+from thorax.registry.versions import Version, exists, resolve
 from thorax.settings import Settings
 
 #: What stands in place of a comparison where there is nobody to compare with.
 NO_CHAMPION = "no champion yet: there is nobody to beat"
+#: And where its alias points to a version that was deleted.
+GONE = "no champion to compare with: version {} is gone"
 
 
 def evidence_of(settings: Settings, version: Version) -> Evidence:
@@ -40,10 +42,13 @@ def compare(settings: Settings, one: Version, two: Version) -> Comparison | str:
         return f"they cannot be compared: {error.message}"
 
 
-def against(settings: Settings, version: Version, champion: Version | None) -> Gate:
-    """Judge a version against a champion, None for no champion, by the answers that both have kept."""
-    rule = settings.registry.gates
-    found = compare(settings, version, champion) if champion else NO_CHAMPION
+def against(settings: Settings, version: Version, champion: str) -> Gate:
+    """Judge a version against a champion, "" for none, by the answers that both have kept."""
+    rule, connection = settings.registry.gates, client(settings)
+    if champion and exists(settings, champion, connection):
+        found = compare(settings, version, resolve(settings, champion, connection))
+    else:
+        found = GONE.format(champion) if champion else NO_CHAMPION
     return against_champion(found, rule.challenger_rule, rule.challenger_margin)
 
 

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 from thorax.errors import RegistryError
 from thorax.registry.history import DONE, INTENT, Entry, History, champions
 from thorax.registry.tracking import refused
-from thorax.registry.versions import AGAINST, APPROVED, CHALLENGER, CHAMPION, FORCED, GATE, STATE, VALIDATION, aliases
+from thorax.registry.versions import (
+    AGAINST,
+    APPROVED,
+    CHALLENGER,
+    CHAMPION,
+    FORCED,
+    GATE,
+    STATE,
+    VALIDATION,
+    aliases,
+    exists,
+)
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -183,7 +194,7 @@ def _apply(settings: Settings, connection: "MlflowClient", entry: Entry) -> None
         connection.set_model_version_tag(name, superseded, STATE, "registered")
     state, replaced = _STATES[entry.action]
     connection.set_model_version_tag(name, target, STATE, state)
-    if replaced and entry.source and entry.source != target:
+    if replaced and entry.source not in {"", target} and exists(settings, entry.source, connection):
         connection.set_model_version_tag(name, entry.source, STATE, replaced)
 
 

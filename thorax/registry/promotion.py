@@ -74,7 +74,7 @@ def promote(settings: Settings, which: str, *, reason: str = "", force: bool = F
         version = resolve(settings, which, connection)
         judged = aliases(settings, connection).get(CHAMPION, "")
         # A comparison may take seconds, so it too is made before the lock is taken.
-        anew = None if force else _judge_anew(settings, connection, version, judged)
+        anew = None if force else _judge_anew(settings, version, judged)
         with locked(settings), speaking(settings):
             heal(settings, connection)
             version = resolve(settings, which, connection)
@@ -140,11 +140,11 @@ def reject(settings: Settings, which: str, *, reason: str) -> Decision:
         return decide(settings, connection, "reject", current, version.version, reason, {})
 
 
-def _judge_anew(settings: Settings, connection: "MlflowClient", version: Version, champion: str) -> Gate | None:
+def _judge_anew(settings: Settings, version: Version, champion: str) -> Gate | None:
     """Judge a version against the present champion; None where its stored verdict is of this champion already."""
     if version.version == champion or version.tags.get(AGAINST) == champion or not version.gates:
         return None
-    return against(settings, version, resolve(settings, champion, connection) if champion else None)
+    return against(settings, version, champion)
 
 
 def _promote(

@@ -185,6 +185,20 @@ def resolve(settings: Settings, which: str = CHAMPION, connection: "MlflowClient
     return _version(item, named)
 
 
+def exists(settings: Settings, number: str, connection: "MlflowClient") -> bool:
+    """Say whether the registry still holds a version."""
+    from mlflow.exceptions import MlflowException
+
+    with speaking(settings):
+        try:
+            connection.get_model_version(settings.registry.name, number)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+    return True
+
+
 def _version(item: Any, named: Mapping[str, str]) -> Version:
     number = str(item.version)
     return Version(

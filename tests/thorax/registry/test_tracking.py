@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,40 @@ def test_an_address_that_does_not_answer_is_named(home: Path) -> None:
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RegistryError, match=r"http://127\.0\.0\.1:9"):
             tracking.initialise(settings)
+
+
+def test_a_server_that_stumbles_is_asked_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two answers of 503, then the right one; after more the end is clear, and names the address."""
+    asked: list[str] = []
+
+    class Stumbling(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = b'{"experiment": {"experiment_id": "7", "name": "thorax", "lifecycle_stage": "active"}}'
+            self.send_response(503 if len(asked) <= 2 or len(asked) > 3 else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    server = HTTPServer(("127.0.0.1", 0), Stumbling)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert tracking.initialise(load(home, [f"registry.tracking_uri={url}"])) == "7"
+        assert len(asked) == 3
+        with pytest.raises(RegistryError, match=url):
+            tracking.initialise(load(home, [f"registry.tracking_uri={url}", "registry.experiment=other"]))
+        assert len(asked) == 3 + 1 + 3
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Screen:
