@@ -91,6 +91,8 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, bounds: Bounds) ->
         return ImageError("Its name leads out of the archive.", "Pack it under a plain name.")
     if entry.flag_bits & _ENCRYPTED:
         return ImageError("It is encrypted.", "Pack it without a password.")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return ImageError("It is packed by a rare method.", "Pack it as a plain zip.")
     most = min(bounds.file_bytes, max(entry.compress_size, 1) * MAX_RATIO)
     content = bytearray()
     try:

@@ -107,6 +107,12 @@ def test_bombs_are_stopped_by_what_comes_out_not_by_what_they_claim() -> None:
         unpack([Upload("z", np.random.default_rng(n).bytes(90_000)) for n in range(4)], BOUNDS)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_rare_methods_are_refused_unpacked(method: int) -> None:
+    (found,) = unpack([Upload("z", zipped({"a.png": b"x" * 500}, method))], BOUNDS)
+    assert "rare method" in str(found.content)
+
+
 def test_encrypted_and_nested_archives_are_refused(client: TestClient, phantom: bytes) -> None:
     locked = bytearray(zipped({"a.png": phantom}))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
