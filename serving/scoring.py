@@ -4,6 +4,7 @@ import contextvars
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from serving.unpacking import Bounds, Item, unpack
 from serving.upload import Upload, with_given
 from thorax.errors import RoomError, ThoraxError
 from thorax.imaging import read_image_bytes
-from thorax.prediction import Prediction, new_request_id
+from thorax.prediction import Prediction, new_request_id, now
 from thorax.prediction_log import PredictionLog
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ class Scorer:
         self.log = PredictionLog(runtime.log, salt=runtime.folder / "salt")
         waiting = runtime.shadow_waiting
         self.shadow = Shadow(self.holder, self.instruments, self.log, waiting) if runtime.shadow else None
+
+    def failed(self, status: int) -> None:
+        """Count a request that was refused or failed, and keep that it was: monitoring watches their share."""
+        self.instruments.refused.labels(status=str(status)).inc()
+        with suppress(ThoraxError):  # a log that cannot take it must not turn a refusal into another
+            self.log.write_failure(current.get().request_id, status, now())
 
     def score(
         self, image: bytes, age: float | None = None, sex: str | None = None, view: str | None = None, name: str = ""

@@ -57,7 +57,7 @@ def answered(endpoint: Callable[..., Any]) -> Callable[..., Any]:
             answer = refusal(error)
         except Exception as error:  # the last line before the network: the trace goes to the log, never out
             answer = unexpected(error)
-        self.scorer.instruments.refused.labels(status=str(answer.status_code)).inc()
+        self.scorer.failed(answer.status_code)
         return answer
 
     return wrapped

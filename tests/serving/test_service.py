@@ -122,6 +122,7 @@ def test_what_is_no_image_is_refused_and_not_logged(
     assert set(answer.json()) == {"error", "mend"}
     assert said in answer.json()["error"]
     assert count(runtime.log) == 0
+    assert read_failures(runtime.log)["status"].tolist() == [400]  # that it was refused, and nothing of it
 
 
 @pytest.mark.parametrize(
