@@ -40,6 +40,10 @@ doctor: ## Say what is missing on this machine, and how to mend it
 demo: setup ## From nothing to a served, watched model on synthetic radiographs, in minutes
 	@$(BIN)/thorax demo
 
+.PHONY: monitor
+monitor: setup ## The loop on phantoms: a new scanner, the alarm, a retraining, a new champion, quiet
+	@$(BIN)/python -m commands.demo_monitor
+
 .PHONY: serve
 serve: setup ## Serve the champion, with its page
 	@$(BIN)/thorax serve

@@ -11,6 +11,7 @@ from commands.log import app as log_app
 from commands.predict import predict
 from commands.retrain import retrain
 from commands.serve import app as serve_app
+from commands.tune import tune
 from thorax import __version__
 from thorax.errors import ThoraxError
 
@@ -25,12 +26,14 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Bring datasets in, version, check and draw them.")
 app.add_typer(pipeline.app, name="pipeline", help="Run the training pipeline.")
 app.add_typer(models.app, name="models", help="List, compare, promote and roll back models.")
-for looping in (monitor_loop.run, monitor_loop.watch, monitor_loop.retrainings):
+for looping in (monitor_loop.run, monitor_loop.watch, monitor_loop.retrainings, monitor_loop.schedule):
     monitor.app.command(rich_help_panel="The loop")(looping)
+monitor.app.command("compile", rich_help_panel="The loop")(monitor_loop.compile_)
 app.add_typer(monitor.app, name="monitor", help="Watch predictions for drift.")
 app.add_typer(log_app, name="log", help="Look at the prediction log, export it, put old rows away.")
 app.add_typer(serve_app, name="serve", help="Serve the champion; make keys for those who may ask.")
 app.command()(crossval)
+app.command()(tune)
 app.command()(predict)
 app.command()(retrain)
 app.command()(pipeline.demo)

@@ -1,8 +1,9 @@
-"""`thorax monitor run`, `watch` and `retrainings`: the loop, once, again and again, and what it did."""
+"""The loop under `thorax monitor`: once, again and again, on a cluster's schedule, and what it did."""
 
 import signal
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,6 +96,39 @@ def retrainings(set_: Set = None, json: Json = False) -> None:
             (item.id, item.origin, item.reason, cases, item.done.get("revise", {}).get("revision", "")[:8], stands)
         )
     table("Retrainings", ("id", "by", "reason", "cases", "data", "outcome"), rows, right=("cases",))
+
+
+def compile_(
+    target: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("monitoring.yaml"),
+    set_: Set = None,
+) -> None:
+    """Write the monitoring pipeline as the YAML that a Kubeflow cluster runs."""
+    from pipelines.monitoring import compile_monitoring
+    from thorax.settings import load
+
+    err.print(f"Wrote {compile_monitoring(load(overrides=set_ or ()), target)}")
+
+
+def schedule(
+    cron: Annotated[str, typer.Argument(help='Five fields, minute first: "*/15 * * * *" is each quarter of an hour.')],
+    name: Annotated[str, typer.Option(help="Of the schedule; one of this name is replaced.")] = "thorax-monitoring",
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Let a Kubeflow cluster run the loop again and again; `thorax pipeline unschedule` ends it."""
+    from pipelines.monitoring import schedule_monitoring
+    from thorax.settings import load
+
+    settings = load(overrides=set_ or ())
+    folder = settings.var / "cluster"
+    folder.mkdir(parents=True, exist_ok=True)
+    with err.status("Compiling and sending …"):
+        made = schedule_monitoring(settings, cron, name, folder)
+    if json:
+        print_json(made)
+        return
+    out.print(f"The schedule [bold]{made['name']}[/] is on: {made['cron']} (second minute hour day month weekday).")
+    out.print(f"Next: [cyan]thorax pipeline schedules[/]; [cyan]thorax pipeline unschedule {made['name']}[/] ends it.")
 
 
 def one_round(settings: "Settings", *, quick: bool = False, quiet: bool = False) -> "Turn":

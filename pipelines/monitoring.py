@@ -13,6 +13,7 @@ from components.decide import decide, settle
 from components.drift import drift
 from pipelines.resources import equip
 from pipelines.training import training
+from thorax.errors import InputError
 from thorax.files import atomic_path
 from thorax.settings import Cluster, Settings
 
@@ -107,6 +108,62 @@ def arguments(settings: Settings) -> dict[str, Any]:
         "architectures": list(settings.train.architectures),
         **steps.arguments(settings),
     }
+
+
+def schedule_monitoring(settings: Settings, cron: str, name: str, folder: Path) -> dict[str, Any]:
+    """Let a cluster run the pipeline again and again, one run at a time.
+
+    Args:
+        settings: all settings; `cluster.root` and `cluster.var` say where the steps find the project's data and state.
+        cron: five fields (minute first) or Kubeflow's six (second first), in the cluster's time zone.
+        name: of the schedule; one of that name is replaced.
+        folder: where the compiled YAML is written.
+
+    Returns:
+        id, name, cron, and whether it is on.
+
+    Raises:
+        InputError: it is no schedule, or the data are not versioned.
+        SettingsError: the registry is a file of this machine, or no volume holds the data.
+        ClusterError: the cluster cannot be reached, or refuses.
+    """
+    from pipelines.cluster import check, connect, schedules, unschedule
+    from pipelines.cluster.connection import explained, quiet
+
+    fields = cron.split()
+    if len(fields) not in (5, 6):
+        raise InputError(
+            f"{cron!r} has {len(fields)} fields; a schedule has five, minute first, or six, second first.",
+            'For every quarter of an hour: "*/15 * * * *".',
+        )
+    check(settings)
+    cluster = settings.cluster
+    there = settings.model_copy(
+        update={
+            "paths": settings.paths.model_copy(update={"var": Path(cluster.var)}),
+            "data": settings.data.model_copy(update={"root": Path(cluster.root)}),
+        }
+    )
+    client = connect(settings)
+    package = compile_monitoring(settings, folder / "monitoring.yaml")
+    before = [one["id"] for one in schedules(settings) if one["name"] == name]
+    with quiet(), explained(cluster.host):
+        experiment = client.create_experiment(cluster.experiment, namespace=cluster.namespace)
+        made = client.create_recurring_run(
+            experiment_id=experiment.experiment_id,
+            job_name=name,
+            description="examine what was answered, and answer an alarm",
+            cron_expression=" ".join(fields if len(fields) == 6 else ["0", *fields]),
+            max_concurrency=1,
+            no_catchup=True,
+            params=arguments(there),
+            pipeline_package_path=str(package),
+            pipeline_root=cluster.pipeline_root,
+            service_account=cluster.service_account,
+        )
+    for one in before:  # the new one stands before the old one goes
+        unschedule(settings, one)
+    return next(one for one in schedules(settings) if one["id"] == made.recurring_run_id)
 
 
 def run_here(settings: Settings, folder: Path) -> None:

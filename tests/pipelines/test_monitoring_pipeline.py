@@ -8,7 +8,8 @@ import sys
 import pytest
 import yaml
 
-from pipelines.monitoring import NAME, arguments, compile_monitoring
+from pipelines.monitoring import NAME, arguments, compile_monitoring, schedule_monitoring
+from thorax.errors import InputError, SettingsError
 from thorax.settings import load
 
 
@@ -45,6 +46,28 @@ def test_its_arguments_are_those_of_the_file(home, tmp_path):
     tree = next(yaml.safe_load_all(compile_monitoring(settings, tmp_path / "p.yaml").read_text(encoding="utf-8")))
     assert set(tree["root"]["inputDefinitions"]["parameters"]) == set(arguments(settings))
     assert json.loads(arguments(settings)["watch_settings"])["data"]["root"] == str(settings.data_root)
+
+
+def test_a_cluster_runs_it_on_a_schedule_that_replaces_the_one_before(home, tmp_path):
+    from kubeflow_server import kubeflow
+
+    (home / "data.dvc").write_text("outs:\n- md5: 0123.dir\n  path: data\n")
+    there = ["cluster.root=/mnt/p/data", "cluster.var=/mnt/p/var", "cluster.volumes=[{claim: c, path: /mnt/p}]"]
+    with kubeflow() as cluster:
+        settings = load(home, [f"cluster.host={cluster.host}", *there, "registry.tracking_uri=http://mlflow:5000"])
+        schedule_monitoring(settings, "0 * * * *", "loop", tmp_path)
+        made = schedule_monitoring(settings, "*/15 * * * *", "loop", tmp_path)
+        assert cluster.refused == []
+        assert (made["cron"], made["on"]) == ("0 */15 * * * *", True)
+        (kept,) = cluster.recurring
+    handed = kept["runtime_config"]["parameters"]
+    told = json.loads(handed["watch_settings"])
+    assert (told["paths"]["var"], told["data"]["root"], handed["root"]) == ("/mnt/p/var", "/mnt/p/data", "/mnt/p/data")
+    assert str(kept["max_concurrency"]) == "1"
+    with pytest.raises(InputError, match="has 2 fields"):
+        schedule_monitoring(settings, "15 minutes", "loop", tmp_path)
+    with pytest.raises(SettingsError, match="a file of this machine"):
+        schedule_monitoring(load(home, there), "* * * * *", "loop", tmp_path)
 
 
 _RUN = """
