@@ -171,6 +171,7 @@ def measure_kills(settings: "Settings", bundle: Path, image: bytes, clients: int
                     time.sleep(rng.uniform(0.1, 1.0))
                     kill_all(supervisor)
                     done, whole = done + 1, whole + 1
+                _wait_for_port(port)
             with launched(settings, bundle, port=port):
                 time.sleep(1.0)
                 stop.set()
@@ -204,6 +205,23 @@ def _wait_for_two(supervisor: int, started: "Running") -> None:
             return
         time.sleep(0.05)
     raise TimeoutError(f"the worker was not replaced within a minute; see {started.log}")
+
+
+def _wait_for_port(port: int) -> None:
+    """Wait until nothing listens: a worker that was being started as its service was killed ends by itself."""
+    import socket
+
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.1)
+                continue
+            return
+    raise TimeoutError(f"port {port} is still in use half a minute after everything was killed")
 
 
 def _free_port() -> int:
