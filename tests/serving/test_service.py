@@ -17,7 +17,7 @@ from thorax.bundle import Bundle
 from thorax.errors import RoomError
 from thorax.imaging import read_image_bytes
 from thorax.prediction import Prediction
-from thorax.prediction_log import PredictionLog, count, read_feedback, read_log
+from thorax.prediction_log import PredictionLog, count, read_failures, read_feedback, read_log
 
 
 def png(pixels: np.ndarray) -> bytes:
