@@ -146,6 +146,16 @@ def test_a_rerun_with_nothing_changed_does_nothing_and_is_quick(project: Project
     assert again["seconds"] < 20
 
 
+def test_the_version_is_made_again_to_the_last_digit(project: Project, finished: dict) -> None:
+    again = json.loads(project.thorax("models", "reproduce", "1", "--json").out)
+    assert again["equal"], [figure for figure in again["figures"] if not figure["equal"]][:10]
+    assert len(again["figures"]) > 100
+    equal = {item["what"]: item["equal"] for item in again["origin"]}
+    assert equal["weights"]
+    assert equal["data_revision"]
+    assert [version["version"] for version in json.loads(project.thorax("models", "list", "--json").out)] == ["1"]
+
+
 def test_mlflow_holds_a_parent_and_a_child_and_loads_the_champion_without_pickle(project: Project, finished: dict):
     script = """
 import json, pathlib, mlflow, pandas as pd
