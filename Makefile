@@ -94,6 +94,10 @@ bench-serve: setup ## Measure the service: throughput, latency, memory
 bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, how soon each drift is seen
 	@$(BIN)/python -m commands.bench_monitor
 
+.PHONY: bench-registry
+bench-registry: setup ## Measure promotion: its time, its safety, and the errors of its gate
+	@$(BIN)/python -m commands.bench_registry --markdown docs/registry.md
+
 .PHONY: pictures
 pictures: setup ## Make the pictures of the documentation again, from the latest run
 	@$(BIN)/thorax data phantom-sheet --out docs/images

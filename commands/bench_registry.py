@@ -1,6 +1,6 @@
 """`make bench-registry`: how quick and how safe promotion is, and how often the gate against the champion is wrong.
 
-    python -m commands.bench_registry --markdown docs/registry-figures.md --json
+    python -m commands.bench_registry --markdown docs/registry.md --json
 
 Four parts, on a scratch registry filled with copies of the newest bundle of this project (or of `--bundle`):
 
@@ -20,6 +20,7 @@ from commands.console import err, print_json, table
 #: What was measured, the figure as text, what it must be, and whether it is; None where nothing was agreed.
 Row = tuple[str, str, str, bool | None]
 _PARTS = ("speed", "load", "race", "simulation")
+_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 _COLUMNS = ("part", "what", "measured", "agreed", "")
 
 
@@ -31,7 +32,7 @@ def bench(
     pairs: Annotated[int, typer.Option(min=10, help="Pairs of models a row of the simulation.")] = 1000,
     patients: Annotated[int, typer.Option(min=50, help="Patients of the simulated test split.")] = 400,
     repeats: Annotated[int, typer.Option(min=1, help="Of each timing; the median counts.")] = 5,
-    markdown: Annotated[Path | None, typer.Option(help="Write the figures to this page too.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Put the figures into this page too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure promotion: its time, its safety, and the errors of the gate against the champion."""
@@ -68,16 +69,18 @@ def bench(
 
 
 def _write(page: Path, rows: list[tuple[str, str, str, str, bool | None]]) -> None:
-    """Write the table as a page of the documentation, with the machine that it was measured on."""
+    """Put the table between the page's marks, with the machine that it was measured on; other text stays."""
+    from thorax.errors import InputError
     from thorax.files import write_text
     from thorax.provenance import hardware
 
+    before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN) if page.is_file() else ("", "", "")
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise InputError(f"{page} has no place for the figures.", f"It needs a line {_BEGIN} and a line {_END}.")
     machine = hardware()
     lines = [
-        "# Promotion in figures",
-        "",
-        "Measured by `make bench-registry` "
-        f"({machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB). What it means: registry.md.",
+        f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB.",
         "",
         "| part | what | measured | agreed | |",
         "| --- | --- | ---: | ---: | --- |",
@@ -85,9 +88,8 @@ def _write(page: Path, rows: list[tuple[str, str, str, str, bool | None]]) -> No
             f"| {a} | {b} | {c} | {d} | {'' if ok is None else 'reached' if ok else '**missed**'} |"
             for a, b, c, d, ok in rows
         ),
-        "",
     ]
-    write_text(page, "\n".join(lines))
+    write_text(page, before + begin + "\n" + "\n".join(lines) + "\n" + end + after)
 
 
 def _entry(row: Row) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
 @pytest.mark.slow
 def test_it_measures_the_race_and_the_simulation(app: typer.Typer, sample_bundle: Path, tmp_path: Path) -> None:
     page = tmp_path / "figures.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
     short = ["--processes", "2", "--rounds", "2", "--pairs", "10", "--patients", "60"]
     parts = ["--part", "race", "--part", "simulation", "--bundle", str(sample_bundle)]
     result = CliRunner().invoke(app, [*short, *parts, "--markdown", str(page), "--json"])
@@ -30,7 +31,10 @@ def test_it_measures_the_race_and_the_simulation(app: typer.Typer, sample_bundle
     found = json.loads(result.stdout)
     assert [row["reached"] for row in found["race"]] == [True, True, None]
     assert len(found["simulation"]) == 8
-    assert "2 processes × 2 promotions at once" in page.read_text()
+    text = page.read_text()
+    assert "2 processes × 2 promotions at once" in text
+    assert "old" not in text
+    assert text.startswith("before\n<!-- figures -->\n") and text.endswith("\n<!-- /figures -->\nafter\n")
 
 
 @pytest.mark.slow
