@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.console import err, print_json, progress
+from commands.stores import built_store
 
 if TYPE_CHECKING:
     from commands.crossval_arms import Arm
@@ -97,7 +98,7 @@ def unit_orders(
     """Build the store of a task and return an order a unit: seeds outermost, so that early results say something."""
     from thorax.files import digest_json
 
-    store, info = _store(settings, task, place.parent / "stores")
+    store, info = built_store(settings, task)
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     orders = []
     for seed in range(seeds):
@@ -228,21 +229,3 @@ def _recipe(arm: "Arm") -> dict[str, Any]:
 
 def _task_name(settings: "Settings") -> str:
     return ",".join(settings.data.findings) if not isinstance(settings.data.findings, str) else settings.data.findings
-
-
-def _store(settings: "Settings", task: str, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Build the image store of a task, once for the same data and preprocessing."""
-    from thorax.datasets.ingest import ingest
-    from thorax.files import digest_json
-    from thorax.preprocessing import build_store
-    from thorax.settings import Data
-
-    data = Data.model_validate({**settings.data.model_dump(), "findings": task})
-    recipe = settings.preprocess.model_dump(mode="json", exclude={"workers"})
-    place = folder / digest_json({"data": data.model_dump(mode="json"), "preprocess": recipe})[:16]
-    with progress("Reading images", None) as advance:
-        ingest(data, settings.data_root, place / "manifest", advance=advance)
-        info = build_store(
-            data, settings.split, settings.preprocess, place / "manifest", settings.data_root, place / "store", advance
-        )
-    return place / "store", info

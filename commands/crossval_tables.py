@@ -39,8 +39,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
 
 
 def _arms(arms: dict[str, Any], base: str, folds: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    columns = ("arm", "seeds", "AUROC", "AUPRC", f"AUROC, less {base}'s", "minutes a fold")
-    rows = [
+    columns: tuple[str, ...] = ("arm", "seeds", "AUROC", "AUPRC", f"AUROC, less {base}'s", "minutes a fold")
+    rows: list[tuple[str, ...]] = [
         (
             name,
             str(arm["seeds"]),

@@ -129,7 +129,7 @@ def with_store(home, project, monkeypatch, tmp_path):
     monkeypatch.chdir(home)
     shutil.copytree(project / "presets", home / "presets")
     store = write_store(tmp_path / "store", count=80)
-    monkeypatch.setattr(command, "_store", lambda *_: (store, {"key": "k"}))
+    monkeypatch.setattr(command, "built_store", lambda *_: (store, {"key": "k"}))
     return home
 
 

@@ -21,6 +21,7 @@ from thorax.settings.retraining import Retrain
 from thorax.settings.serving import Serve
 from thorax.settings.training import ARCHITECTURES, Architecture, Augment, Boxes, Train
 from thorax.settings.trust import Calibration, Evaluation, Select
+from thorax.settings.tuning import Range, Tune, with_values
 
 __all__ = [
     "ARCHITECTURES",
@@ -40,6 +41,7 @@ __all__ = [
     "Pipeline",
     "Positive",
     "Preprocess",
+    "Range",
     "Registry",
     "Resources",
     "Retrain",
@@ -51,6 +53,7 @@ __all__ = [
     "Split",
     "TableColumns",
     "Train",
+    "Tune",
     "UncertainPolicy",
     "Uncertainty",
     "Validation",
@@ -58,4 +61,5 @@ __all__ = [
     "list_presets",
     "load",
     "parse",
+    "with_values",
 ]

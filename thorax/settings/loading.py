@@ -19,6 +19,7 @@ from thorax.settings.registry import Registry
 from thorax.settings.serving import Serve
 from thorax.settings.training import Train
 from thorax.settings.trust import Calibration, Evaluation, Select
+from thorax.settings.tuning import Tune
 
 
 class Paths(Section):
@@ -44,6 +45,7 @@ class Settings(Section):
     split: Split = Split()
     preprocess: Preprocess = Preprocess()
     train: Train = Train()
+    tune: Tune = Tune()
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     select: Select = Select()
