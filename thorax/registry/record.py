@@ -228,7 +228,7 @@ def log_data(connection: "MlflowClient", run_id: str, frame: "pd.DataFrame", fac
         warnings.simplefilter("ignore")  # of a source that is a name, and of integer columns
         source = str(facts["source"])
         data = mlflow.data.from_pandas(frame, source=source, name=source, digest=digest)
-    entity = data._to_mlflow_entity()
+        entity = data._to_mlflow_entity()
     counts = {key: facts[key] for key in ("images", "patients", "boxes") if key in facts}
     entity._profile = json.dumps(counts)
     connection.log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
