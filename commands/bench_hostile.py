@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PART = "Robustness"
 _SHORTEST_REASON = 10
-_LEAKS = re.compile(r"Traceback|site-packages|/serving/|File \"")
+_LEAKS = re.compile(r"Traceback|site-packages|/serving/|File \\?\"")
 
 
 @dataclass
@@ -41,10 +41,13 @@ class Verdict:
     statuses: collections.Counter[int] = field(default_factory=collections.Counter)
     failed: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
 
     def judge(self, name: str, answer: "httpx.Response") -> None:
         """Add an answer."""
         self.statuses[answer.status_code] += 1
+        if answer.is_success:
+            self.accepted.append(name)
         if answer.status_code >= 500:
             self.failed.append(f"{name}: {answer.status_code} {answer.text[:200]}")
         elif answer.status_code >= 400 and not explained(answer):
