@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from thorax.errors import RegistryError
 from thorax.registry import promotion
 from thorax.registry.decisions import decide, heal, history_of
 from thorax.registry.history import DONE
@@ -78,16 +77,17 @@ def challenger_of(settings: Settings) -> str:
 
 
 def _stand(settings: Settings, connection: "MlflowClient", version: Version, mark: str) -> None:
+    """Do what registering a version ends with: it stands as challenger, or as champion where there is none."""
     with locked(settings), speaking(settings):
         heal(settings, connection)
         named = aliases(settings, connection)
         if version.version in named.values():
             return
-        if not named.get(CHAMPION):
-            raise RegistryError(
-                f"Version {version.version} has no champion to challenge.",
-                f"Promote it, if it is good: thorax models promote {version.version}",
-            )
+        champion = named.get(CHAMPION, "")
         verdict: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in version.gates}}
-        verdict |= {"bundle": version.bundle_digest, "superseded": named.get(CHALLENGER, "")}
-        decide(settings, connection, "challenge", named[CHAMPION], version.version, mark, verdict)
+        verdict |= {"bundle": version.bundle_digest}
+        if not champion and version.passed and not settings.registry.require_approval:
+            decide(settings, connection, "promote", "", version.version, mark, verdict)
+        else:
+            verdict["superseded"] = named.get(CHALLENGER, "")
+            decide(settings, connection, "challenge", champion, version.version, mark, verdict)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from thorax.errors import InputError
 from thorax.files import room_errors
 
-Event = Literal["open", "begin", "done", "failed", "end"]
+Event = Literal["open", "begin", "done", "failed", "paused", "end"]
 #: The steps of a retraining, in their order.
 STEPS = ("collect", "revise", "train", "promote")
 #: A step that was begun so often and never came to an end takes its process down with it.
@@ -46,7 +46,7 @@ class Retraining:
         since: the first moment that the alarm was about, ISO 8601; "" where there was none.
         done: a finished step to its facts.
         failures: what failed: step, message, mend.
-        begun: how often each step was begun.
+        begun: how often each step was begun; one that was paused in good order does not count.
         outcome: how it ended, in words; "" while it lasts.
         closed: when it ended.
     """
@@ -151,6 +151,8 @@ class Journal:
                 continue
             if entry.event == "begin":
                 retraining.begun[entry.step] = retraining.begun.get(entry.step, 0) + 1
+            elif entry.event == "paused":
+                retraining.begun[entry.step] -= 1
             elif entry.event == "done":
                 retraining.done[entry.step] = entry.facts
             elif entry.event == "failed":

@@ -14,6 +14,7 @@ from thorax.errors import GateError, ThoraxError
 from thorax.files import read_json, write_json
 from thorax.monitoring.loop.gather import Sources, gather, stage, staged
 from thorax.monitoring.loop.journal import STEPS, Journal, Retraining
+from thorax.monitoring.loop.lock import BusyError
 from thorax.settings import Settings
 
 Say = Callable[[str], None]
@@ -58,6 +59,10 @@ def carry_out(
         journal.append(retraining.id, "begin", step)
         try:
             facts = getattr(runner, step)()
+        except (BusyError, KeyboardInterrupt):
+            # Somebody else is at it, or a person ended it: neither is a failure of the step.
+            journal.append(retraining.id, "paused", step)
+            raise
         except ThoraxError as error:
             journal.append(retraining.id, "failed", step, message=error.message, mend=error.mend)
             raise

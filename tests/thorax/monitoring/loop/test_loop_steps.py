@@ -23,6 +23,7 @@ from thorax.monitoring.loop import rounds, steps
 from thorax.monitoring.loop.decision import Alarm
 from thorax.monitoring.loop.gather import Sources
 from thorax.monitoring.loop.journal import Journal, journal_path
+from thorax.monitoring.loop.lock import BusyError
 from thorax.monitoring.loop.rounds import answer, by_hand, give_up
 from thorax.monitoring.loop.steps import Tools
 from thorax.prediction_log.record import digest
@@ -195,6 +196,19 @@ def test_a_training_that_fails_is_tried_once_more_and_then_left_to_a_person(worl
     assert done.retraining is not None
     assert done.retraining.outcome == "version 2 is champion"
     assert world.counts["train"] == 1
+
+
+def test_a_pipeline_run_of_somebody_else_is_no_failure(world: World) -> None:
+    def busy(settings: Settings, reason: str) -> dict[str, Any]:
+        raise BusyError("A pipeline run is under way.")
+
+    tools = world.tools
+    for _ in range(7):
+        with pytest.raises(BusyError):
+            world.answer(tools=Tools(tools.sources, tools.made, busy, tools.promote, tools.undisturbed))
+    done = world.answer().retraining
+    assert done is not None
+    assert done.outcome == "version 2 is champion"
 
 
 def test_what_cannot_be_finished_can_be_given_up(world: World) -> None:
