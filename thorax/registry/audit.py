@@ -47,7 +47,7 @@ def audit(settings: Settings, *, bundles: bool = True) -> list[Remark]:
         named = aliases(settings, connection)
         versions = list_versions(settings)
         found = _history(settings, connection, named.get(CHAMPION, ""), {item.version for item in versions})
-        found += _states(versions, named)
+        found += _states(versions, named, settings.registry.require_approval)
     if bundles:
         found += [remark for version in versions for remark in _bundle(settings, version)]
     return found
@@ -110,7 +110,7 @@ def _history(settings: Settings, connection: "MlflowClient", champion: str, know
     return found + [Remark("note", f"version {number}", gone) for number in sorted(mentioned - known, key=int)]
 
 
-def _states(versions: list[Version], named: dict[str, str]) -> list[Remark]:
+def _states(versions: list[Version], named: dict[str, str], approval: bool) -> list[Remark]:
     known = {item.version for item in versions}
     found = [
         Remark("problem", f"alias {alias}", f"points to version {number}, which is gone")
@@ -121,6 +121,9 @@ def _states(versions: list[Version], named: dict[str, str]) -> list[Remark]:
         says, is_ = item.state == CHAMPION, CHAMPION in item.aliases
         if says != is_:
             text = f"its state is {item.state}, and it is {'' if is_ else 'not '}champion"
+            found.append(Remark("note", f"version {item.version}", text))
+        if is_ and approval and not item.approvals:
+            text = "is champion, and no second person has approved it"
             found.append(Remark("note", f"version {item.version}", text))
         if is_ and not item.passed:
             text = f"is champion though its gates did not pass: {item.forced}" if item.forced else "did not pass"

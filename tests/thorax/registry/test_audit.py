@@ -89,3 +89,10 @@ def test_a_damaged_history_shows_and_a_new_one_begins_with_a_reason(with_registr
 
 def test_a_bundle_digest_stands_on_every_version(with_registry: Settings) -> None:
     assert len({resolve(with_registry, str(number)).bundle_digest for number in (1, 2, 3, 4)}) == 4
+
+
+def test_a_champion_that_nobody_approved_is_noted_where_approval_is_asked_for(with_registry: Settings) -> None:
+    asked = with_registry.registry.model_copy(update={"require_approval": True})
+    settings = with_registry.model_copy(update={"registry": asked})
+    notes = [remark.text for remark in audit(settings, bundles=False)]
+    assert notes == ["is champion, and no second person has approved it"]

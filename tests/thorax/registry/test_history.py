@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from thorax.errors import RegistryError
-from thorax.registry.history import DONE, GENESIS, INTENT, History, champions, ever_champion
+from thorax.registry.history import DONE, GENESIS, INTENT, History, champions, ever_champion, user
 
 
 def write(history: History, action: str, target: str, source: str = "", stage: str = DONE) -> None:
@@ -103,3 +103,18 @@ def test_rollbacks_go_back_through_promotions_like_a_stack(history: History) -> 
 def test_an_intent_alone_makes_nobody_champion(history: History) -> None:
     write(history, "promote", "9", stage=INTENT)
     assert champions(history.entries(), "thorax")[-1] == "3"
+
+
+def test_who_is_at_work_is_what_they_say_then_whom_the_server_knows_then_the_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import getpass
+
+    monkeypatch.setattr(getpass, "getuser", lambda: "account")
+    for name in ("THORAX_USER", "MLFLOW_TRACKING_USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert user() == "account"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "server")
+    assert user() == "server"
+    monkeypatch.setenv("THORAX_USER", "ann")
+    assert user() == "ann"
