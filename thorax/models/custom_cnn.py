@@ -37,6 +37,10 @@ def custom_cnn(stride: int = 8) -> tuple[nn.Sequential, int]:
     On phantoms, at the same cost, this one beat a network of 1.5 million weights with a 6×6 map in test AUROC
     (0.92 to 0.89) and in hits of the pointing game.
 
+    Borders are padded with zeros. Reflecting or replicating the edge pulls the maps a little off the border (on 338
+    boxed findings of real radiographs, three seeds: hits .11 and .10 against .09, chance being .08; IoU .04 against
+    .03), but costs .007 and .009 of test AUROC, on every seed, and 11% and 14% of the time. It was not taken.
+
     Args:
         stride: 8, or 16 for a map of half the resolution, for images of 160 px and more.
 
