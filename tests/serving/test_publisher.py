@@ -1,5 +1,6 @@
 """The registry's champion reaches the pointer; a registry that is down or wrong leaves the last one."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -116,3 +117,80 @@ def test_a_champion_that_did_not_pass_its_gates_is_not_served(
     assert found is not None
     assert found.bundle == tmp_path / "a"
     assert "gates did not all pass" in found.note
+
+
+def test_the_challenger_is_published_where_it_is_wanted(
+    runtime: Runtime, home: Path, registry: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"champion": "1", "challenger": "2"}
+    servable = {"1": True, "2": True}
+
+    def resolve(settings: object, which: str) -> SimpleNamespace:
+        number = known[which]
+        return SimpleNamespace(version=number, bundle_digest=f"d{number}", servable=servable[number])
+
+    monkeypatch.setattr(versions, "resolve", resolve)
+    monkeypatch.setattr(versions, "aliases", lambda settings: known)
+
+    def published(**wanted: object) -> Pointer:
+        publisher = Publisher(load(home), runtime.model_copy(update=wanted))
+        publisher.look()
+        found = read_pointer(runtime.pointer)
+        assert found is not None
+        return found
+
+    assert published().challenger is None  # nobody asked for it
+    shadow = published(shadow=True)
+    assert (shadow.version, shadow.challenger, shadow.challenger_version) == ("1", tmp_path / "d2", "2")
+    servable["2"] = False
+    assert published(shadow=True).challenger_version == "2"  # it answers nobody
+    assert published(shadow=True, canary_share=0.1).challenger is None  # this one would
+    servable["2"], known["challenger"] = True, "1"
+    assert published(shadow=True).challenger is None  # the champion is no challenger of itself
+    del known["challenger"]
+    assert published(shadow=True).version == "1"
+
+
+def test_a_challenger_that_cannot_be_fetched_holds_nobody_up(
+    runtime: Runtime, home: Path, registry: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = bundles.fetch_version
+
+    def broken(settings: object, version: SimpleNamespace) -> Path:
+        if version.version == "2":
+            raise RegistryError("It is gone.")
+        return fetch(settings, version)  # type: ignore[arg-type]
+
+    resolve = versions.resolve
+
+    def both(settings: object, which: str) -> SimpleNamespace:
+        found = resolve(settings, which)  # type: ignore[arg-type]
+        return SimpleNamespace(**vars(found) | {"version": "2"}) if which == "challenger" else found  # type: ignore[return-value]
+
+    monkeypatch.setattr(bundles, "fetch_version", broken)
+    monkeypatch.setattr(versions, "resolve", both)
+    monkeypatch.setattr(versions, "aliases", lambda settings: {"champion": "1", "challenger": "2"})
+    Publisher(load(home), runtime.model_copy(update={"shadow": True})).look()
+    found = read_pointer(runtime.pointer)
+    assert found is not None
+    assert (found.version, found.challenger) == ("1", None)
+
+
+def test_a_wake_is_a_look_without_waiting_for_the_poll(runtime: Runtime, home: Path, registry: SimpleNamespace) -> None:
+    publisher = Publisher(load(home), runtime.model_copy(update={"poll_seconds": 3600.0}))
+    publisher.start()
+    _wait_for(runtime, "1")
+    registry.version = "2"
+    publisher.wake()
+    _wait_for(runtime, "2")
+    publisher.close()
+
+
+def _wait_for(runtime: Runtime, version: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = read_pointer(runtime.pointer)
+        if found is not None and found.version == version:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"version {version} was not published")
