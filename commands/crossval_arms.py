@@ -28,6 +28,7 @@ TECHNIQUES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "patient_balanced": ({"sampling": "patient_balanced"}, {"sampling": "shuffle"}),
     "auc_margin": ({"auc_epochs": 4}, {"auc_epochs": 0}),
     "tta": ({"tta_views": 4}, {"tta_views": 0}),
+    "context": ({"context": True}, {"context": False}),
     "fine_map": ({"stride": 16}, {"stride": 32}),
     "boxes": ({"boxes": {"weight": 1.0, "loss": "mse"}}, {"boxes": {"weight": 0.0}}),
     "boxes_giou": ({"boxes": {"weight": 0.5, "loss": "giou"}}, {"boxes": {"weight": 0.0}}),

@@ -39,9 +39,11 @@ class Network(nn.Module):
         mean: grey level subtracted from the image, of a scale of 0 to 1.
         std: grey level that it is divided by.
         boxes: whether to have a head that answers with a box a finding.
+        context: how many numbers are known beside the image (`thorax.context`); 0 for none.
 
     Attributes:
         box_head: that head, or None.
+        context_head: what those numbers add to each logit, linearly; zeros add nothing. None without them.
         notes: what happened to the starting weights, in sentences for the person who trains.
     """
 
@@ -57,12 +59,16 @@ class Network(nn.Module):
         mean: float = 0.5,
         std: float = 0.25,
         boxes: bool = False,
+        context: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(feature_dim, findings)
         self.box_head = BoxHead(feature_dim, findings) if boxes else None
+        self.context_head = nn.Linear(context, findings, bias=False) if context else None
+        if self.context_head is not None:
+            nn.init.zeros_(self.context_head.weight)
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
         self.notes: list[str] = []
@@ -77,16 +83,20 @@ class Network(nn.Module):
         """Number of outputs F."""
         return int(self.head.out_features)
 
-    def forward(self, image: Tensor) -> NetworkOutput:
+    def forward(self, image: Tensor, context: Tensor | None = None) -> NetworkOutput:
         """Score images.
 
         Args:
             image: (N, 1, S, S), float, 0 (air) to 1; normalisation happens in here.
+            context: (N, C) or (1, C), what is known beside the image; None and zeros are nothing known.
         """
         feature_map = self.backbone((image - self.mean) / self.std)
         features = feature_map.mean(dim=(2, 3))
         boxes = None if self.box_head is None else self.box_head(feature_map)
-        return NetworkOutput(self.head(self.dropout(features)), features, feature_map, boxes)
+        logits = self.head(self.dropout(features))
+        if self.context_head is not None and context is not None:
+            logits = logits + self.context_head(context)
+        return NetworkOutput(logits, features, feature_map, boxes)
 
     def maps(self, feature_map: Tensor) -> Tensor:
         """Return the class activation maps (N, F, h, w) whose spatial mean is the logits.

@@ -128,9 +128,10 @@ def _fill(
     if missing:
         raise InputError(f"{origin} lacks {missing[0]} and {len(missing) - 1} more.", "Is it of another architecture?")
     network.load_state_dict(filled, strict=False)
-    boxes = {name: tensor for name, tensor in given.items() if name.startswith("box_head.") and name in wanted}
-    if boxes and list(names or ()) == json.loads(metadata.get("findings", "[]")):
-        network.load_state_dict(boxes, strict=False)
+    heads = ("box_head.", "context_head.")
+    others = {name: tensor for name, tensor in given.items() if name.startswith(heads) and name in wanted}
+    if others and list(names or ()) == json.loads(metadata.get("findings", "[]")):
+        network.load_state_dict(others, strict=False)
     _fill_head(network, given, json.loads(metadata.get("findings", "[]")), names, origin)
 
 

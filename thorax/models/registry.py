@@ -75,6 +75,7 @@ def build(
     names: Sequence[str] | None = None,
     folder: Path | str = Path("var/pretrained"),
     boxes: bool = False,
+    context: int = 0,
 ) -> Network:
     """Build a network.
 
@@ -89,6 +90,7 @@ def build(
         names: the findings' names, by which the rows of a pretrained head are matched.
         folder: where the project keeps weights that it made on phantoms.
         boxes: whether to have a box head.
+        context: how many numbers are known beside the image; 0 for none.
 
     Raises:
         InputError: unknown architecture, stride or weights, an image smaller than the network takes,
@@ -106,7 +108,7 @@ def build(
         raise InputError(f"{architecture} has no output stride {stride}.", f"Set train.stride to {offered}, or null.")
     backbone, feature_dim = spec.builder(stride)
     _take_grey(backbone)
-    network = Network(backbone, feature_dim, findings, dropout, boxes=boxes)
+    network = Network(backbone, feature_dim, findings, dropout, boxes=boxes, context=context)
     if pretrained != "none":
         from thorax.models.pretrained import load_pretrained
 

@@ -54,7 +54,7 @@ class Explained(NamedTuple):
 
     Attributes:
         logits: (N, F); the mean over the views.
-        features: (N, D), likewise; the head makes the logits of them.
+        features: (N, D), likewise; the head makes the logits of them, but for what the context adds.
         maps: (N, F, h, w), class activation maps of the image itself, whose spatial mean is the logits.
         boxes: (N, F, 4), x, y, width and height as fractions of the image; None where the network has no box head.
     """
@@ -65,21 +65,24 @@ class Explained(NamedTuple):
     boxes: Tensor | None
 
 
-def explain(network: Network, image: Tensor, views: Views | None = None) -> Explained:
+def explain(network: Network, image: Tensor, views: Views | None = None, context: Tensor | None = None) -> Explained:
     """Answer images, with the average over moved copies where views are given.
 
     The head is linear, so the mean of the logits is the head's answer to the mean of the features; the maps are those
-    of the image itself, raised evenly by what the other views changed of each logit.
+    of the image itself, raised evenly by what the other views and the context changed of each logit.
 
     Args:
         network: in evaluation mode.
         image: (N, 1, S, S), 0 to 1.
         views: of that size.
+        context: (N, C) or (1, C), what is known beside the image.
     """
-    own = network(image)
+    own = network(image, context)
     maps = network.maps(own.feature_map.float())
-    if views is None:
+    if views is None and context is None:
         return Explained(own.logits, own.features, maps, own.boxes)
-    features = torch.stack([own.features, *(network(view).features for view in views(image))]).mean(dim=0)
-    logits = network.head(features)
-    return Explained(logits, features, maps + (logits - own.logits)[:, :, None, None], own.boxes)
+    features, plain = own.features, network.head(own.features)
+    if views is not None:
+        features = torch.stack([features, *(network(view).features for view in views(image))]).mean(dim=0)
+    logits = network.head(features) + (own.logits - plain)
+    return Explained(logits, features, maps + (logits - plain)[:, :, None, None], own.boxes)

@@ -60,6 +60,7 @@ class Train(Section):
     auc_epochs: Count = 0
     auc_margin: Annotated[float, Field(gt=0, le=10)] = 1.0
     boxes: Boxes = Boxes()
+    context: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3

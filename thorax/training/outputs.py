@@ -42,6 +42,8 @@ def write_network(
     tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, out / "weights.safetensors", metadata)
     head = {"weight": network.head.weight.detach(), "bias": network.head.bias.detach()}
+    if network.context_head is not None:
+        head["context"] = network.context_head.weight.detach()
     save_file(head, out / "head.safetensors", metadata)
     export_onnx(network, size, out / "model.onnx", views=views)
     write_json(out / "curves.json", curves)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thorax import settings
+from thorax.context import COLUMNS as CONTEXT
 from thorax.errors import InputError
 from thorax.files import atomic_folder, write_json
 from thorax.models import Network, Views, build
@@ -25,6 +26,7 @@ from thorax.training.losses import EntryLoss
 from thorax.training.outputs import SPLITS, write_answers, write_network
 from thorax.training.picture import draw_batch
 from thorax.training.runtime import choose_runtime, seed_step, steady
+from thorax.training.scoring import known_beside
 from thorax.training.step import Report, Task
 
 #: Settings on which a run's weights do not depend, or which only say where it runs.
@@ -165,6 +167,7 @@ def learn(
         names=store.findings,
         folder=pretrained_dir,
         boxes=boxes is not None,
+        context=len(CONTEXT) if recipe.context else 0,
     )
     _prepare(network, recipe, store, positives, negatives)
     runtime.place(network)
@@ -182,6 +185,7 @@ def learn(
         failures=failures,
         ranking=AucMargin(*counts, recipe.auc_margin) if recipe.auc_epochs else None,
         boxes=boxes,
+        context=known_beside(store) if recipe.context else None,
     )
     return task, fit(task)
 
@@ -267,6 +271,7 @@ def _facts(architecture: str, network: Network, store: Any, recipe: settings.Tra
         "pretrained": recipe.pretrained,
         "boxes": network.box_head is not None,
         "tta_views": recipe.tta_views,
+        "context": recipe.context,
         "notes": network.notes,
         "train_images": len(store.indices("train")),
     }

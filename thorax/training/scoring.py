@@ -1,10 +1,12 @@
 """A network's answers on stored images, and how good they are."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from thorax.context import encode
 from thorax.models import Network, Views, explain
 from thorax.training.batches import Store, prefetch, to_float
 from thorax.training.runtime import Runtime
@@ -51,18 +53,25 @@ def answer(
         advance: told the number of images of each finished batch.
     """
     network.eval()
+    context = None if network.context_head is None else known_beside(store)
     parts: list[tuple[np.ndarray, ...]] = []
     batches = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
     for batch in prefetch(store, batches, pin=runtime.device.type == "cuda"):
         images = to_float(batch.images, runtime.device).contiguous(memory_format=runtime.memory_format)
         with runtime.precision():
-            output = explain(network, images, views)
+            known = None if context is None else torch.from_numpy(context[batch.indices]).to(runtime.device)
+            output = explain(network, images, views, known)
         wanted = [output.logits.float(), output.features.float()]
         if maps:
             wanted += [output.maps.half(), *([] if output.boxes is None else [output.boxes.float()])]
         parts.append(tuple(tensor.cpu().numpy() for tensor in wanted))
         advance(len(batch.indices))
     return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)), *([] if maps else [None]))
+
+
+def known_beside(store: Any) -> np.ndarray:
+    """Return age, sex and view of every stored image, (images, C), as `thorax.context` puts them."""
+    return encode(store.rows["age"], store.rows["sex"], store.rows["view"])
 
 
 def aurocs(truth: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> dict[str, float]:

@@ -25,6 +25,9 @@ from thorax.training.boxes import box_entries
 from thorax.training.losses import Loss
 from thorax.training.runtime import Runtime
 
+#: Share of the images that are trained on as if nothing were known beside them.
+_HIDDEN = 0.2
+
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -49,6 +52,7 @@ class Task:
         failures: folder for what a person needs when training breaks off.
         ranking: the loss of the second stage, or None where there is none.
         boxes: (rows of the store, F, 4), what the box head learns, or None where there is no box head.
+        context: (rows of the store, C), what is known beside the images, or None where the network reads none.
     """
 
     architecture: str
@@ -63,6 +67,7 @@ class Task:
     failures: Path
     ranking: AucMargin | None = None
     boxes: np.ndarray | None = None
+    context: np.ndarray | None = None
 
 
 class Learner:
@@ -104,8 +109,9 @@ class Learner:
         with memory_errors(self.task):
             images, boxes = self.see(batch, generator)
             targets = batch.targets.to(runtime.device, non_blocking=True)
+            context = self._context(batch, generator)
             with runtime.precision():
-                output = self._model(images.contiguous(memory_format=runtime.memory_format))
+                output = self._model(images.contiguous(memory_format=runtime.memory_format), context)
             loss = self._loss(output.logits, targets)
             if output.boxes is not None:
                 loss = loss + recipe.boxes.weight * self._box_loss(output.boxes, boxes)
@@ -123,6 +129,14 @@ class Learner:
         part = (share.rank(), share.world(), len(batch.whole))
         images = to_float(batch.images, self.task.runtime.device)
         return augment(images, self.task.recipe.augment, generator, batch.boxes, part)
+
+    def _context(self, batch: Batch, generator: torch.Generator) -> Tensor | None:
+        """Return what is known beside a batch's images; a fifth of them hide it, as not everyone will tell."""
+        if self.task.context is None:
+            return None
+        kept = torch.rand(len(batch.whole), generator=generator)[share.rank() :: share.world()] >= _HIDDEN
+        known = torch.from_numpy(self.task.context[batch.indices]) * kept[:, None]
+        return known.to(self.task.runtime.device)
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         ranking = self.task.ranking if self._ranking else None

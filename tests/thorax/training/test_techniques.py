@@ -15,7 +15,7 @@ from thorax.preprocessing.store import ImageStore
 from thorax.training import train
 from thorax.training.average import Average
 from thorax.training.runtime import seed_step
-from thorax.training.scoring import aurocs
+from thorax.training.scoring import aurocs, known_beside
 
 ALL = {
     "ema": 0.9,
@@ -24,6 +24,7 @@ ALL = {
     "auc_epochs": 2,
     "boxes": {"weight": 2.0, "loss": "giou"},
     "tta_views": 2,
+    "context": True,
     "label_smoothing": 0.05,
     "weight_decay": 0.02,
 }
@@ -63,7 +64,9 @@ def test_it_still_learns_and_its_answers_belong_together(everything):
     folder, facts = everything
     test, head = answers(folder / "out"), load_file(folder / "out" / "head.safetensors")
     assert min(aurocs(test["truth"], test["logits"], FINDINGS).values()) > 0.8
-    assert np.allclose(test["features"] @ head["weight"].T + head["bias"], test["logits"], atol=1e-4)
+    known = known_beside(store := ImageStore.open(folder / "store"))[store.indices("test")]
+    logits = test["features"] @ head["weight"].T + head["bias"] + known @ head["context"].T
+    assert np.allclose(logits, test["logits"], atol=1e-4)
     assert np.allclose(test["maps"].astype(np.float32).mean(axis=(2, 3)), test["logits"], atol=0.02)
     assert (facts["boxes"], facts["tta_views"]) == (True, 2)
 
@@ -78,7 +81,8 @@ def test_predicted_boxes_are_stored_and_in_the_graph(everything):
     session = onnxruntime.InferenceSession(str(folder / "out" / "model.onnx"))
     assert [output.name for output in session.get_outputs()] == ["logits", "features", "maps", "boxes"]
     images = (store.images(store.indices("test")).astype(np.float32) / 255)[:, None]
-    logits, maps, boxes = session.run(["logits", "maps", "boxes"], {"image": images})
+    known = known_beside(store)[store.indices("test")]
+    logits, maps, boxes = session.run(["logits", "maps", "boxes"], {"image": images, "context": known})
     assert np.allclose(logits, test["logits"], atol=1e-4)
     assert np.allclose(maps, test["maps"], atol=0.05)
     assert np.allclose(boxes, test["boxes"], atol=1e-4)
@@ -110,6 +114,34 @@ def test_broken_off_anywhere_it_ends_with_the_very_same_weights(everything, tmp_
     )
     one, other = (load_file(place / "out" / "weights.safetensors") for place in (folder, tmp_path))
     assert all(np.array_equal(other[name], tensor) for name, tensor in one.items())
+
+
+def test_what_is_known_beside_the_image_is_learned_and_may_be_left_out(tmp_path):
+    import onnxruntime
+
+    from thorax.context import encode
+
+    # Sex alone tells the first finding: the image of one that has it looks like any other.
+    random = np.random.default_rng(0)
+    truth = (random.random(240) < 0.5).astype(np.float32)
+    columns = {"truth:Effusion": truth, "target:Effusion": truth, "sex": np.where(truth == 1, "F", "M")}
+    store = write_store(tmp_path / "store", count=240, **columns)
+    facts = train(store, "custom_cnn", quick_recipe(context=True, epochs=6, learning_rate=0.02), tmp_path / "out")
+    assert facts["context"]
+    test, opened = answers(tmp_path / "out"), ImageStore.open(store)
+    assert aurocs(test["truth"], test["logits"], FINDINGS)["Effusion"] > 0.9
+    assert np.allclose(test["maps"].astype(np.float32).mean(axis=(2, 3)), test["logits"], atol=0.02)
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    rows = opened.rows.iloc[opened.indices("test")]
+    image = (opened.images(opened.indices("test")).astype(np.float32) / 255)[:, None]
+    context = encode(rows["age"], rows["sex"], rows["view"])
+    told = session.run(["logits"], {"image": image, "context": context})[0]
+    assert np.allclose(told, test["logits"], atol=1e-4)
+    # Left out, it is nothing known: the answer of zeros, for any number of images.
+    untold = session.run(["logits"], {"image": image})[0]
+    assert np.allclose(untold, session.run(["logits"], {"image": image, "context": context * 0})[0], atol=1e-5)
+    head = load_file(tmp_path / "out" / "head.safetensors")
+    assert np.allclose(told - untold, context @ head["context"].T, atol=1e-4)
 
 
 def test_a_box_head_without_boxes_is_refused(store_folder, tmp_path):
