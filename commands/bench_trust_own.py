@@ -273,6 +273,7 @@ def explain(made: Own) -> "list[Row]":
     difference, spent = 0.0, dict.fromkeys(("closed form", *methods), 0.0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    gradient_map(network, np.zeros((store.size, store.size), dtype=np.float32), 0)  # imports the library
     for number, one in enumerate(chosen):
         image = store.images([position[str(outputs.image_id[one.row])]])[0].astype(np.float32) / 255
         started = time.process_time()
