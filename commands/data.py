@@ -77,7 +77,9 @@ def validate(source: Source = None, root: Root = None, out_: Out = None, set_: S
     with progress("Checking images", facts["images"]) as advance:
         done = prepare(manifest, root_, settings.preprocess, [prepared_folder(settings)], advance=advance)
     with err.status("Judging"):
-        result = suite.validate(target / "manifest", data, settings.validation, target, assigned, done.facts)
+        result = suite.validate(
+            target / "manifest", data, settings.validation, target, assigned, done.facts, done.image
+        )
     page = target / "report.html"
     if json:
         print_json({**result.as_json(), "page": str(page), "failures": str(target / "failures.parquet")})

@@ -2,13 +2,18 @@
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thorax import __version__
 from thorax.datasets import figures
 from thorax.datasets.dataset import Dataset
 from thorax.settings import Data
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: px of the page an inch of a figure, and from which width on it would be too small on a telephone.
+_PX, _WIDE = 96, 600
 _NAMES = {"nih": "NIH ChestX-ray14", "chexpert": "CheXpert", "phantom": "Phantoms", "table": "Own table"}
 _WARNINGS = {
     "missing_images": "images that the table lists are not on disk and were left out",
@@ -36,11 +41,13 @@ def dataset_page(dataset: Dataset, root: Path, data: Data, revision: str = "") -
         (name.replace("_", " "), [*(f"{int(value):,}" for value in row[:-1]), f"{row[-1]:.2%}"])
         for name, row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
+    sizes = manifest[["width", "height"]].drop_duplicates()
     facts = [
         ("Images", f"{len(manifest):,}"),
         ("Patients", f"{manifest['patient_id'].nunique():,}"),
         ("Boxes", f"{len(boxes):,}"),
         ("Published findings", len(counts)),
+        ("Sizes, px", f"{sizes.iloc[0, 0]} × {sizes.iloc[0, 1]}" if len(sizes) == 1 else f"{len(sizes):,} different"),
         ("Revision", revision[:12] or "not versioned"),
     ]
     template = Environment(loader=PackageLoader("thorax.datasets", "."), autoescape=True).get_template("page.html")
@@ -59,6 +66,7 @@ def dataset_page(dataset: Dataset, root: Path, data: Data, revision: str = "") -
 
 def _sections(dataset: Dataset, root: Path, data: Data) -> list[dict[str, Any]]:
     manifest, boxes = dataset.manifest, dataset.boxes
+    sizes = manifest[["width", "height"]].drop_duplicates()
     drawn = [
         ("Prevalence", [(figures.prevalence(manifest, data.findings), "share of images with each finding")]),
         (
@@ -67,7 +75,7 @@ def _sections(dataset: Dataset, root: Path, data: Data) -> list[dict[str, Any]]:
                 (figures.ages(manifest), "ages by sex"),
                 (figures.views(manifest), "images by view"),
                 (figures.images_a_patient(manifest), "patients by number of images"),
-                (figures.sizes(manifest), "images by size in pixels"),
+                *([(figures.sizes(manifest), "images by size in pixels")] if len(sizes) > 1 else []),
             ],
         ),
         ("Findings seen together", [(figures.cooccurrence(manifest), "co-occurrence of findings, in per cent")]),
@@ -76,10 +84,10 @@ def _sections(dataset: Dataset, root: Path, data: Data) -> list[dict[str, Any]]:
             [(figures.samples(manifest, boxes, root, data.findings), "sample radiographs with boxes")],
         ),
     ]
-    return [
-        {
-            "title": title,
-            "figures": [{"alt": alt, "png": base64.b64encode(figures.png(figure)).decode()} for figure, alt in content],
-        }
-        for title, content in drawn
-    ]
+    return [{"title": title, "figures": [_embedded(*one) for one in content]} for title, content in drawn]
+
+
+def _embedded(figure: "Figure", alt: str) -> dict[str, Any]:
+    """Return a figure as the page holds it; a wide one is scrolled on a narrow screen, so that it can be read."""
+    width = round(figure.get_figwidth() * _PX)
+    return {"alt": alt, "png": base64.b64encode(figures.png(figure)).decode(), "width": width, "wide": width > _WIDE}

@@ -38,6 +38,15 @@ class Prepared:
         tables = [shard.facts.assign(shard=number) for number, shard in enumerate(self.shards)]
         return pd.concat(tables, ignore_index=True)
 
+    def image(self, number: int) -> np.ndarray | None:
+        """Return the image of a row of the manifest, uint8 of shape (size, size); None where it could not be read."""
+        for shard in self.shards:
+            if number < len(shard.facts):
+                row = int(shard.facts["row"].iloc[number])
+                return np.array(np.load(shard.file, mmap_mode="r", allow_pickle=False)[row]) if row >= 0 else None
+            number -= len(shard.facts)
+        return None
+
     def share(self, folder: Path) -> None:
         """Set every shard into another folder, without copying where the disk allows."""
         for shard in self.shards:

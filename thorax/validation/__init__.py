@@ -1,11 +1,13 @@
 """The data gate, and the one place that knows Great Expectations."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorax.validation.result import Outcome, ValidationResult
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from thorax.settings import Data, Validation
@@ -20,6 +22,7 @@ def validate(
     out: Path,
     splits: "pd.Series | None" = None,
     pictures: "pd.DataFrame | None" = None,
+    look: Callable[[int], "np.ndarray | None"] | None = None,
 ) -> ValidationResult:
     """Check a dataset against everything that is expected of it.
 
@@ -34,6 +37,7 @@ def validate(
         splits: image id → split, to look for leaks between splits.
         pictures: what each file told (`thorax.preprocessing.shards.FACTS`), a row a row of the manifest; without it
             only the tables are checked.
+        look: gives the picture of a row, uint8 (H, W), or None; the page shows those of failing rows.
 
     Returns:
         The verdict; `success` is false where a critical expectation failed, or could not be evaluated.
@@ -44,4 +48,4 @@ def validate(
     """
     from thorax.validation.running import validate as run
 
-    return run(manifest_dir, data, validation, out, splits, pictures)
+    return run(manifest_dir, data, validation, out, splits, pictures, look)

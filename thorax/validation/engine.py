@@ -132,7 +132,7 @@ def _read(
     elif not checked:
         observed = "none."
     else:
-        observed = f"all {checked:,} rows hold."
+        observed = "the one row holds." if checked == 1 else f"all {checked:,} rows hold."
     outcome = Outcome(
         expectation.name,
         severity,

@@ -34,7 +34,7 @@ def gate(
     done = prepare(
         manifest, root, settings.preprocess, [cache, *prepared], advance=report.advancer(len(manifest), "looking")
     )
-    result = suite.validate(manifest_dir, settings.data, settings.validation, out, assigned, done.facts)
+    result = suite.validate(manifest_dir, settings.data, settings.validation, out, assigned, done.facts, done.image)
     for warning in result.warnings:
         report.warn(str(warning))
     if not result.success:

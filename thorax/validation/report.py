@@ -1,18 +1,21 @@
 """The page that a person reads: one HTML file, styles and charts inside, no address in it."""
 
+import base64
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
-from thorax.validation.result import Outcome, ValidationResult
-
-#: Failing rows that the page shows of each expectation; the file beside it holds all.
-SHOWN = 8
+from thorax.validation.result import SHOWN, Outcome, ValidationResult
 
 
-def render(result: ValidationResult) -> str:
-    """Return the page as HTML."""
+def render(result: ValidationResult, shown: dict[str, bytes] | None = None) -> str:
+    """Return the page as HTML.
+
+    Args:
+        result: what was found.
+        shown: image id → PNG, of failing images.
+    """
     from jinja2 import Environment
 
     template = files("thorax.validation").joinpath("report.html").read_text(encoding="utf-8")
@@ -22,8 +25,11 @@ def render(result: ValidationResult) -> str:
     return environment.from_string(template).render(
         result=result,
         facts=result.statistics,
-        groups=_groups(result.outcomes),
-        rows={name: rows[["key", "value"]].itertuples(index=False) for name, rows in first.items()},
+        failed=[*result.critical, *result.warnings],
+        groups=_groups([outcome for outcome in result.outcomes if outcome.success]),
+        shown=SHOWN,
+        thumbnails={key: base64.b64encode(data).decode() for key, data in (shown or {}).items()},
+        rows={name: list(rows[["key", "value"]].itertuples(index=False)) for name, rows in first.items()},
         totals=result.failures["expectation"].value_counts().to_dict(),
         prevalence=_prevalence(result.statistics),
         bars=_bars,
@@ -31,7 +37,7 @@ def render(result: ValidationResult) -> str:
 
 
 def _groups(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
-    """Sort outcomes under the headings of the page, failures first."""
+    """Sort outcomes under the headings of the page."""
     headings = {
         "table": "Table",
         "image": "Table",
@@ -49,7 +55,7 @@ def _groups(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
         "box_extent": "Boxes",
     }
     groups: dict[str, list[Outcome]] = {}
-    for outcome in sorted(outcomes, key=lambda one: (one.success, one.severity)):
+    for outcome in outcomes:
         groups.setdefault(headings[outcome.subject], []).append(outcome)
     order = list(dict.fromkeys(headings.values()))
     return {heading: groups[heading] for heading in order if heading in groups}

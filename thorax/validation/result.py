@@ -10,6 +10,9 @@ Severity = Literal["critical", "warning"]
 #: Columns of the failures table; a row is one failing row of one expectation.
 FAILURE_COLUMNS = ("expectation", "severity", "subject", "key", "value")
 
+#: Failing rows that the page shows of each expectation; the file beside it holds all.
+SHOWN = 8
+
 
 @dataclass(frozen=True)
 class Outcome:

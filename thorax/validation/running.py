@@ -1,10 +1,12 @@
 """One validation: read the tables and what the files told, evaluate, write the page and the failing rows."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ from thorax.files import atomic_path, write_json, write_text
 from thorax.manifest import COLUMNS, read_boxes
 from thorax.settings import Data, Validation
 from thorax.validation import engine, likeness, subjects, suite
-from thorax.validation.result import ValidationResult
+from thorax.validation.result import SHOWN, ValidationResult
 from thorax.validation.statistics import describe
 
 #: Which column names a row of each subject in the failures.
@@ -34,6 +36,8 @@ KEYS = {
     "box": "key",
     "box_extent": "key",
 }
+#: Side of the pictures on the page, in px.
+_THUMBNAIL = 96
 #: Boxes from which their common extent says something.
 _MANY_BOXES = 30
 
@@ -45,6 +49,7 @@ def validate(
     out: Path,
     splits: pd.Series | None = None,
     pictures: pd.DataFrame | None = None,
+    look: Callable[[int], np.ndarray | None] | None = None,
 ) -> ValidationResult:
     """Check a dataset against everything that is expected of it; see `thorax.validation.validate`."""
     path = manifest_dir / "manifest.parquet"
@@ -66,8 +71,25 @@ def validate(
     applicable = [expectation for expectation in known if expectation.subject in tables]
     outcomes, failures = engine.evaluate(tables, KEYS, applicable, severities)
     result = ValidationResult.of(outcomes, failures, facts)
-    _write(result, out, pictures)
+    shown = _thumbnails(result, manifest, look) if look is not None and pictures is not None else {}
+    _write(result, out, pictures, shown)
     return result
+
+
+def _thumbnails(
+    result: ValidationResult, manifest: pd.DataFrame, look: Callable[[int], np.ndarray | None]
+) -> dict[str, bytes]:
+    """Return image id → PNG of the failing images that the page names."""
+    failing = result.failures[result.failures["subject"].isin(["image", "picture", "pair"])]
+    named = failing.groupby("expectation", sort=False).head(SHOWN)["key"]
+    rows = {str(name): row for row, name in enumerate(manifest["image_id"])}
+    shown: dict[str, bytes] = {}
+    for key in dict.fromkeys(part for name in named for part in str(name).split(" / ")):
+        pixels = look(rows[key]) if key in rows else None
+        if pixels is not None:
+            small = cv2.resize(pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+            shown[key] = bytes(cv2.imencode(".png", small)[1])
+    return shown
 
 
 @cache
@@ -120,7 +142,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"The manifest {path} cannot be read: {error}", "Make it again.") from error
 
 
-def _write(result: ValidationResult, out: Path, pictures: pd.DataFrame | None) -> None:
+def _write(result: ValidationResult, out: Path, pictures: pd.DataFrame | None, shown: dict[str, bytes]) -> None:
     from thorax.validation.report import render
 
     with atomic_path(out / "failures.parquet") as temporary:
@@ -129,5 +151,5 @@ def _write(result: ValidationResult, out: Path, pictures: pd.DataFrame | None) -
         named = pictures.assign(checks=[" ".join(sorted(found)) for found in pictures["checks"]])
         with atomic_path(out / "scan.parquet") as temporary:
             named.drop(columns=["row", "shard"], errors="ignore").to_parquet(temporary, index=False)
-    write_text(out / "report.html", render(result))
+    write_text(out / "report.html", render(result, shown))
     write_json(out / "result.json", result.as_json())
