@@ -175,6 +175,8 @@ def measure_kills(settings: "Settings", bundle: Path, image: bytes, clients: int
             with launched(settings, bundle, port=port):
                 time.sleep(1.0)
                 stop.set()
+                if job is not None:
+                    job.result()  # what is on its way is answered before the service ends
         finally:
             stop.set()
     kept = read_log(place_of(settings))["request_id"].tolist()
