@@ -36,7 +36,7 @@ class ColumnDrift:
         score: the largest of the measures on the report's common scale, 1 at the cut-off of its level.
         warned: whether it is beyond the cut-off of warnings.
         crossed: whether it is beyond the cut-off of its level.
-        reference: the reference's mean, or its commonest word.
+        reference: the reference's mean, or its commonest word and how common it is.
         window: the window's.
         note: why there is no verdict, or "".
     """
@@ -274,8 +274,14 @@ def _typical(column: Column, sample: Summary, at: int) -> str:
     if column.numeric:
         values = held[:-1].sum()
         return f"{sample.sums[at] / values:.4g}" if values else "—"
+    if not held[:-1].sum():
+        return "—"
+    if set(column.words) <= {"0", "1"}:
+        share = share_of(column, sample, at, "1") or 0.0
+        return f"yes {share:.1%}"
     words: Sequence[str] = (*column.words, "other")
-    return words[int(held[:-1].argmax())] if held[:-1].sum() else "—"
+    most = int(held[:-1].argmax())
+    return f"{words[most]} {held[most] / held.sum():.0%}"
 
 
 def share_of(column: Column, sample: Summary, at: int, word: str) -> float | None:

@@ -11,7 +11,7 @@ from thorax.monitoring.incidents import Incident
 from thorax.monitoring.page import GROUPS, environment, moment
 
 #: Groups of figures that have no column of their own in the log.
-_OTHERS = {"failures": "Failures", "latency": "Latency"}
+_OTHERS = {"The service": ("failures", "latency")}
 #: Scores are drawn up to this; further out is as far out.
 _FURTHEST = 4.0
 
@@ -95,8 +95,8 @@ def _figures(windows: Sequence[Mapping[str, Any]], axis: _Axis) -> list[tuple[st
             )
             worst[name] = max(worst.get(name, 0.0), float(figure["score"]))
     found = []
-    for group, title in (GROUPS | _OTHERS).items():
-        names = sorted((name for name in points if group_of(name) == group), key=lambda name: -worst[name])
+    for title, groups in (GROUPS | _OTHERS).items():
+        names = sorted((name for name in points if group_of(name) in groups), key=lambda name: -worst[name])
         drawn = [{"name": name, "worst": worst[name], "svg": _score(points[name], axis)} for name in names]
         if drawn:
             found.append((title, drawn))

@@ -40,18 +40,15 @@ _NAMED = {
     "latency": "time that an image takes (95th percentile, ms)",
 } | {name: f"image: {name}" for name in STATISTICS}
 #: Of the groups in which figures stand on the page, in its order.
-GROUPS = {
-    "probability": "Probabilities",
-    "decision": "Decisions",
-    "conformal": "Conformal answers",
-    "uncertainty": "Uncertainty",
-    "novelty": "Strangeness of the images",
-    "image": "Image statistics",
-    "embedding": "What the network sees",
-    "heat": "Heatmaps",
-    "view": "Views",
-    "age": "Ages",
-    "sex": "Sexes",
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Probabilities": ("probability",),
+    "Decisions": ("decision",),
+    "Conformal answers": ("conformal",),
+    "Uncertainty": ("uncertainty",),
+    "Image statistics": ("image",),
+    "Strangeness, and what the network sees": ("novelty", "embedding"),
+    "Patients and views": ("view", "age", "sex"),
+    "Heatmaps": ("heat",),
 }
 #: Figures that are drawn on the page.
 _DRAWN = 6
@@ -117,9 +114,9 @@ def render(found: "Examination", distributions: bool) -> str:
         "window": found.verdict.window,
         "drift": found.drift,
         "groups": [
-            (title, [c for c in columns if group_of(c.column) == group])
-            for group, title in GROUPS.items()
-            if any(group_of(c.column) == group for c in columns)
+            (title, [c for c in columns if group_of(c.column) in groups])
+            for title, groups in GROUPS.items()
+            if any(group_of(c.column) in groups for c in columns)
         ],
         "drawn": [drawing(c, found) for c in columns if c.score is not None and c.column != "embedding"][:_DRAWN],
         "headline": headline(found.verdict),
@@ -143,8 +140,12 @@ def drawing(item: "ColumnDrift", found: "Examination") -> dict[str, Any]:
     """Return what the page shows of one column: its name, its drawing, its numbers."""
     at = next(i for i, column in enumerate(found.ruler.columns) if column.name == item.column)
     column = found.ruler.columns[at]
-    shares = [_shares(column, sample, at) for sample in (found.reference, found.summary)]
-    return {"item": item, "svg": chart.bars(shares[0], shares[1], _labels(column), said(item.column))}
+    theirs, ours = (_shares(column, sample, at) for sample in (found.reference, found.summary))
+    labels = _labels(column)
+    # Bins for what neither has, other words or missing values, would only be gaps.
+    shown = [i for i, label in enumerate(labels) if label not in ("other", "missing") or theirs[i] or ours[i]]
+    picked = ([values[i] for i in shown] for values in (theirs, ours))
+    return {"item": item, "svg": chart.bars(*picked, [labels[i] for i in shown], said(item.column))}
 
 
 def _shares(column: Column, sample: Summary, at: int) -> list[float]:

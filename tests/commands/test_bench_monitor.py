@@ -1,0 +1,70 @@
+"""The bench of monitoring runs through on small pools, and its tables say what was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from stream_factory import embedded, stream
+
+from commands import bench_monitor
+from commands.bench_monitor_detection import Drawer, power, quiet
+from commands.bench_monitor_pools import PATIENT, mixed
+from thorax.settings import Monitor
+
+SETTINGS = Monitor(resamples=50, min_rows=100)
+
+
+def pool(rows: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
+    frame = embedded(stream(rows, seed, shift), seed)
+    return frame.assign(**{PATIENT: [f"p{seed}-{at // 2}" for at in range(rows)]})
+
+
+def test_samples_share_no_patient_and_have_their_size() -> None:
+    drawer = Drawer(pool(600, 1))
+    first, second = drawer.apart((201, 150), np.random.default_rng(0))
+    assert (len(first), len(second)) == (201, 150)
+    assert not set(first["group"]) & set(second["group"])
+    assert len(drawer.again(900, np.random.default_rng(0))) == 900
+
+
+@pytest.mark.slow
+def test_what_is_measured_is_told_in_tables(tmp_path: Path) -> None:
+    base = pool(900, 1)
+    found = quiet(base, 300, 200, 4, SETTINGS, compared=1)
+    assert (found.windows, found.compared) == (4, 1)
+    assert found.crossed <= 0.5
+    drifted = {"strong 3": pool(300, 2, shift=1.5), "half 1": mixed(base, pool(50, 3, shift=3.0), 0.5)}
+    strong, half = power(base, drifted, 300, 2, SETTINGS)
+    assert (strong.name, strong.small, strong.delay) == ("strong 3", 1.0, 200.0)
+    assert half.large == 1.0
+    page = tmp_path / "monitoring.md"
+    page.write_text("# Monitoring\n")
+    tables = [bench_monitor._quiet_table([found], 0.01, 0.05), bench_monitor._power_table("Drift", [strong, half])]
+    for _ in range(2):
+        bench_monitor.write_markdown(page, tables)
+    text = page.read_text()
+    assert text.count("### Drift") == 1
+    assert "| strong 3 | 100% | 100% | 200 |" in text
+
+
+@pytest.mark.slow
+def test_the_tests_that_evidentlys_preset_would_choose_are_those_it_chooses() -> None:
+    from thorax.monitoring.evidently import by_default, preset
+
+    window, reference = stream(300, 1, 0.4), stream(1200, 2)
+    window, reference = (
+        frame.drop(columns=[c for c in frame if c.startswith("heat")]) for frame in (window, reference)
+    )
+    assert sum(by_default(window, reference).values()) == preset(window, reference)
+
+
+@pytest.mark.slow
+def test_a_log_to_time_is_one_that_reports_can_be_made_of(tmp_path: Path) -> None:
+    from commands.bench_monitor_speed import measure, prepare
+
+    prepare(tmp_path, 1200)
+    found = measure(tmp_path, "verdict")
+    assert found["columns"] >= 38
+    assert 0 < found["seconds"] < found["whole"]
+    assert found["mib"] > 50
