@@ -33,6 +33,11 @@ def main(service: str, host: str, port: str, certificate: str | None = None, pri
     # Fonts of the reader's own machine: nothing is fetched from elsewhere.
     theme = gr.themes.Base(
         primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"], text_size="lg"
+    ).set(  # dark enough for white words to be read on it (WCAG 2.2, 1.4.3), by day and by night
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
     )
     blocks.queue(default_concurrency_limit=4, max_size=32)
     blocks.launch(

@@ -54,7 +54,8 @@ class Page:
                         sex = gr.Dropdown([("Not said", ""), *((s, s) for s in SEXES)], label="Sex", value="")
                         view = gr.Dropdown([("Not said", ""), *((v, v) for v in VIEWS)], label="View", value="")
                     gr.Markdown("Examples: synthetic phantoms, not patients", elem_id="tx-examples")
-                    buttons = [gr.Button(visible=False, elem_classes="tx-example") for _ in range(EXAMPLES)]
+                    with gr.Column(elem_classes="tx-gallery"):
+                        buttons = [gr.Button(visible=False, elem_classes="tx-example") for _ in range(EXAMPLES)]
                 with gr.Column(scale=3, min_width=320):
                     result = gr.HTML(markup.WAITING, js_on_load=(HERE / "page.js").read_text(encoding="utf-8"))
                     with gr.Group(visible=False) as after:

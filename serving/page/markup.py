@@ -67,7 +67,7 @@ def viewer(answer: Explanation, chosen: str) -> str:
         '<div class="tx-controls"><label>Heat <input type="range" class="tx-opacity" min="0" max="100" value="60" '
         'aria-label="Opacity of the heat, in percent"></label>'
         '<span class="tx-scale" aria-hidden="true"><i></i>cool → warm</span>'
-        '<label><input type="checkbox" class="tx-boxes" checked> Box</label></div>'
+        '<label><input type="checkbox" class="tx-boxes" checked> Box of the warmest region</label></div>'
         '<p class="tx-note">Warm colours show what raised the finding\'s score most. Each finding is scaled to its own '
         "peak, absent ones too; heat does not outline disease.</p>"
     )
@@ -96,16 +96,16 @@ def row(answer: FindingAnswer, chosen: str) -> str:
     value = escape(answer.finding, quote=True)
     sign, word = _WORDS[answer.conformal]
     checked = " checked" if answer.finding == chosen else ""
-    reached = "reaches" if answer.decision else "is below"
+    reached = "reaches its mark," if answer.decision else "below its mark,"
     return (
         f'<tr class="{"tx-on" if answer.decision else ""}">'
         f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '
         f'aria-label="Show where the model looked for {name.lower()}"></td>'
         f'<th scope="row">{name}</th>'
         f'<td><span class="tx-figure">{escape(percent(answer.probability))}</span>'
-        f'<span class="tx-bar" title="{reached} the operating point of {escape(percent(answer.threshold))}">'
-        f'<i style="width:{answer.probability:.1%}"></i><b style="left:{answer.threshold:.1%}"></b></span>'
-        f'<span class="tx-sr"> {reached} the operating point of {escape(percent(answer.threshold))}</span></td>'
+        f'<span class="tx-bar" aria-hidden="true"><i style="width:{answer.probability:.1%}"></i>'
+        f'<b style="left:{answer.threshold:.1%}"></b></span>'
+        f'<span class="tx-point">{reached} {escape(percent(answer.threshold))}</span></td>'
         f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span> {word}</span>'
         f"<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
     )

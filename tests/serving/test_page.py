@@ -124,6 +124,30 @@ def test_on_a_phone_in_the_dark_nothing_is_cut_off(browser: Any, started: Runnin
     assert page.locator(".tx-verdict").evaluate("e => e.getBoundingClientRect().top") < 844  # it came into view
 
 
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_no_serious_barrier_is_found(browser: Any, started: Running, theme: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(browser, started, theme=theme, viewport={"width": width, "height": 900})
+    barriers = _barriers(Axe().run(page).response)
+    page.get_by_role("button", name="unsure").click()
+    page.locator(".tx-result").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Send feedback").wait_for(timeout=30_000)
+    keep(page, f"page-{theme}-{width}")
+    barriers += _barriers(Axe().run(page).response)
+    assert barriers == []
+
+
+def _barriers(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What axe finds serious or critical: its rule, and where."""
+    return [
+        (violation["id"], node["html"][:200])
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
 def test_every_control_has_a_name(browser: Any, started: Running) -> None:
     page = visit(browser, started)
     page.get_by_role("button", name="Phantom with").first.click()
