@@ -14,7 +14,7 @@ from thorax.evaluation.resampling import Figure, interval
 #: Simulated truths from which the intervals come.
 DRAWS = 200
 #: Images of which the intervals are made; a longer window's are at most so wide.
-_MOST = 20_000
+_MOST = 5_000
 
 
 def expected_counts(probabilities: np.ndarray, decisions: np.ndarray) -> dict[str, float]:

@@ -60,7 +60,7 @@ class Monitor(Section):
     """What is watched, when it is warned of, and when it alarms."""
 
     min_rows: Positive = 200
-    sample_rows: Annotated[int, Field(ge=1000)] | None = 250_000
+    sample_rows: Annotated[int, Field(ge=1000)] | None = 30_000
     false_alarm_rate: Rate = 0.01
     warning_rate: Rate = 0.05
     resamples: Annotated[int, Field(ge=50)] = 1000
