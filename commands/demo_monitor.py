@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -115,7 +116,6 @@ def run_monitor_demo(folder: Path) -> dict[str, Any]:
 def make_project(folder: Path) -> "Settings":
     """Make a project with Git and DVC, and a params.yaml that says what the demonstration sets otherwise."""
     import yaml
-    from dvc.repo import Repo
 
     from thorax.settings import find_home, load
 
@@ -126,7 +126,7 @@ def make_project(folder: Path) -> "Settings":
     (folder / "put-aside").mkdir(exist_ok=True)
     if not (folder / ".git").exists():
         subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=folder, check=True)
-        Repo.init(str(folder)).close()
+        subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=folder, check=True)
     return load(folder)
 
 

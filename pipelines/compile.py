@@ -1,9 +1,13 @@
 """Compiling the training pipeline to YAML: the same steps in the same order here and on a cluster."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thorax.files import atomic_path
 from thorax.settings import Settings
+
+if TYPE_CHECKING:
+    from kfp.dsl.base_component import BaseComponent
 
 
 def compile_training(settings: Settings, out: Path, *, cluster: bool = True) -> Path:
@@ -14,8 +18,6 @@ def compile_training(settings: Settings, out: Path, *, cluster: bool = True) -> 
         out: the file.
         cluster: say also what each step is given on a cluster, which changes nothing of what it does.
     """
-    from kfp import compiler
-
     from pipelines.training import training
 
     pipeline = training(
@@ -23,6 +25,13 @@ def compile_training(settings: Settings, out: Path, *, cluster: bool = True) -> 
         caching=settings.pipeline.caching,
         cluster=settings.cluster if cluster else None,
     )
+    return write_pipeline(pipeline, out)
+
+
+def write_pipeline(pipeline: "BaseComponent", out: Path) -> Path:
+    """Compile a pipeline to `out`, atomically."""
+    from kfp import compiler
+
     with atomic_path(out) as temporary:
         written = temporary.with_suffix(".yaml")  # the compiler insists on the suffix
         compiler.Compiler().compile(pipeline, str(written))

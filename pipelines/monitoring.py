@@ -11,10 +11,10 @@ from kfp import dsl
 
 from components.decide import decide, settle
 from components.drift import drift
+from pipelines.compile import write_pipeline
 from pipelines.resources import equip
 from pipelines.training import training
 from thorax.errors import InputError
-from thorax.files import atomic_path
 from thorax.settings import Cluster, Settings
 
 NAME = "thorax-monitoring"
@@ -80,18 +80,12 @@ def compile_monitoring(settings: Settings, out: Path, *, cluster: bool = True) -
         out: the file.
         cluster: say also what each step is given on a cluster.
     """
-    from kfp import compiler
-
     pipeline = monitoring(
         parallel=settings.pipeline.parallel,
         caching=settings.pipeline.caching,
         cluster=settings.cluster if cluster else None,
     )
-    with atomic_path(out) as temporary:
-        written = temporary.with_suffix(".yaml")  # the compiler insists on the suffix
-        compiler.Compiler().compile(pipeline, str(written))
-        written.replace(temporary)
-    return out
+    return write_pipeline(pipeline, out)
 
 
 def arguments(settings: Settings) -> dict[str, Any]:

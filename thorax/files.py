@@ -97,6 +97,29 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def append_line(path: Path | str, line: str) -> None:
+    """Append a line to a file that is only ever appended to; it is on the disk when this returns.
+
+    A last line without its end is what a process killed while writing left; it was never said, and is overwritten.
+    Writers must hold a lock.
+
+    Raises:
+        RoomError: the disk is full.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with room_errors(target):
+        descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            end = data.rfind(b"\n") + 1
+            os.ftruncate(descriptor, end)
+            os.pwrite(descriptor, f"{line}\n".encode(), end)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys and no NaN, atomically."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")

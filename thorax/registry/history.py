@@ -16,7 +16,7 @@ from typing import Any
 
 from thorax import __version__
 from thorax.errors import RegistryError
-from thorax.files import room_errors
+from thorax.files import append_line
 
 GENESIS = "0" * 64
 INTENT, DONE = "intent", "done"
@@ -108,7 +108,7 @@ class History:
             link=before[-1].hash if before else GENESIS,
         )
         entry = Entry(**{**asdict(draft), "hash": draft.sealed()})
-        self._write(json.dumps(asdict(entry), sort_keys=True, ensure_ascii=True) + "\n")
+        append_line(self.path, json.dumps(asdict(entry), sort_keys=True, ensure_ascii=True))
         return entry
 
     def pending(self, entries: Sequence[Entry] | None = None) -> Entry | None:
@@ -136,21 +136,6 @@ class History:
             f"Line {number} of {self.path} {what}.",
             "Restore it from a backup, or start a new chain: thorax models audit --accept --reason …",
         )
-
-    def _write(self, line: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with room_errors(self.path):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                # A torn last line is overwritten: it was never part of the chain.
-                size = os.fstat(descriptor).st_size
-                data = os.pread(descriptor, size, 0)
-                end = data.rfind(b"\n") + 1
-                os.ftruncate(descriptor, end)
-                os.pwrite(descriptor, line.encode(), end)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def user() -> str:

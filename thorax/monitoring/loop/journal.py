@@ -5,7 +5,6 @@ the last step that is done. A retraining is finished when its last line is `end`
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thorax.errors import InputError
-from thorax.files import room_errors
+from thorax.files import append_line
 
 Event = Literal["open", "begin", "done", "failed", "paused", "end"]
 #: The steps of a retraining, in their order.
@@ -112,19 +111,7 @@ class Journal:
             RoomError: the disk is full.
         """
         entry = Entry(datetime.now(UTC).isoformat(timespec="milliseconds"), retraining, event, step, facts)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(asdict(entry), sort_keys=True, default=str) + "\n"
-        with room_errors(self.path):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                # A torn last line is what a killed process left; it was never said.
-                data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-                end = data.rfind(b"\n") + 1
-                os.ftruncate(descriptor, end)
-                os.pwrite(descriptor, line.encode(), end)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        append_line(self.path, json.dumps(asdict(entry), sort_keys=True, default=str))
         return entry
 
     def entries(self) -> list[Entry]:
