@@ -12,7 +12,7 @@ _COLOUR = 0.03
 #: A radiograph of 8 bit uses more than a hundred grey levels; one shifted out of its depth, a handful.
 _LEVELS = 24
 #: At most about so many pixels, on a regular grid, are looked at one by one.
-_SAMPLE = 65_536
+_SAMPLE = 16_384
 
 
 def inspect(pixels: np.ndarray, small: np.ndarray, colour: float = 0.0) -> dict[str, str]:

