@@ -1,9 +1,14 @@
 """`thorax predict`: answers on the screen, for machines, as heatmaps, and as a table that survives a crash."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -120,3 +125,32 @@ def test_rows_of_another_model_are_not_mixed_in(images: Path, tmp_path: Path, sa
     (tmp_path / ".out.parquet.part.jsonl").write_text('{"file": "a", "model_version": "old"}\n')
     with pytest.raises(InputError, match="version old"):
         batch.predict_table(Local(Bundle.load(sample_bundle)), sorted(images.glob("*.png")), tmp_path / "out.parquet")
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
+    images: Path, tmp_path: Path, sample_bundle: Path, home: Path, project: Path
+) -> None:
+    """By SIGKILL, at a moment when some files are done and some are not."""
+    pixels = np.random.default_rng(0).integers(0, 255, (1200, 1200), dtype=np.uint8)
+    for number in range(64):
+        Image.fromarray(np.roll(pixels, number)).save(images / f"{number:03d}.tif")
+    words = [sys.executable, "-m", "commands.main", "predict", str(images), "--bundle", str(sample_bundle), "--out"]
+    environment = os.environ | {"PYTHONPATH": str(project), "THORAX_HOME": str(home)}
+    part = tmp_path / ".killed.parquet.part.jsonl"
+    with subprocess.Popen(
+        [*words, str(tmp_path / "killed.parquet")], env=environment, stderr=subprocess.DEVNULL
+    ) as run:
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        run.kill()
+    done = part.read_text().count("\n")
+    assert 0 < done < 69
+    again = subprocess.run([*words, str(tmp_path / "killed.parquet")], env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "Going on behind" in again.stderr
+    model = Local(Bundle.load(sample_bundle))
+    batch.predict_table(model, sorted(images.iterdir()), tmp_path / "whole.parquet")
+    killed, whole = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("killed", "whole"))
+    pd.testing.assert_frame_equal(killed, whole, check_exact=False, atol=1e-9)
