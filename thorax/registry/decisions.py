@@ -78,15 +78,18 @@ def decide(
         "reason": reason.strip(),
         "evidence": evidence,
     }
-    intent = history.append(INTENT, action, **facts)
+    before = history.entries()
+    intent = history.append(INTENT, action, **facts, before=before)
+    begun = [*before, intent]
     try:
         _apply(settings, connection, intent)
     except Exception as error:
         if (refusal := refused(error)) is not None:
             # Otherwise the next user, who may have the right, would carry out what this one must not.
-            history.append(DONE, "refused", **facts | {"evidence": {**evidence, "wanted": action, "because": refusal}})
+            facts["evidence"] = {**evidence, "wanted": action, "because": refusal}
+            history.append(DONE, "refused", **facts, before=begun)
         raise
-    done = history.append(DONE, action, **facts)
+    done = history.append(DONE, action, **facts, before=begun)
     remember(settings, connection, done)
     return Decision(action, target, source, changed=True, entry=done)
 

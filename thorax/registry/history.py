@@ -46,7 +46,8 @@ class Entry:
 
     def sealed(self) -> str:
         """Return the SHA-256 (hex) of everything but `hash`."""
-        body = {key: value for key, value in asdict(self).items() if key != "hash"}
+        # Not `asdict`, which copies deeply: every command checks every line.
+        body = {key: value for key, value in vars(self).items() if key != "hash"}
         return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -86,14 +87,17 @@ class History:
         reason: str,
         evidence: Mapping[str, Any] | None = None,
         who: str | None = None,
+        before: Sequence[Entry] | None = None,
     ) -> Entry:
         """Append one line, on the disk when this returns.
+
+        `before` are the lines that the caller, who has held the lock since, has read and checked.
 
         Raises:
             RegistryError: the file is damaged; nothing is appended to a broken chain.
             RoomError: the disk is full.
         """
-        before = self.entries()
+        before = self.entries() if before is None else before
         draft = Entry(
             sequence=len(before) + 1,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
