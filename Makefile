@@ -74,9 +74,12 @@ format: setup ## Put the code in order
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## Measure preprocessing and training against plain loops, and what orchestration costs
-	@$(BIN)/python -m commands.bench_train
+bench: bench-train ## Measure training against plain loops, and what orchestration cost in the latest run
 	@$(BIN)/thorax pipeline last || true
+
+.PHONY: bench-train
+bench-train: setup ## Measure training: against the bare step and a plain loop, memory, and a GPU where there is one
+	@$(BIN)/python -m commands.bench_train
 
 .PHONY: bench-data
 bench-data: setup ## Measure reading, checking and preprocessing of images
