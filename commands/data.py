@@ -1,10 +1,17 @@
 """`thorax data`: bring datasets in, version, read, check and draw them."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from commands import data_versions, phantom
 from commands.console import err, out, print_json, progress, table
 from commands.data_shared import Json, Out, Root, Set, Source, load, opened_root, words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thorax.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(phantom.app)
@@ -56,7 +63,17 @@ def ingest(source: Source = None, root: Root = None, out_: Out = None, set_: Set
 
 
 @app.command()
-def validate(source: Source = None, root: Root = None, out_: Out = None, set_: Set = None, json: Json = False) -> None:
+def validate(
+    source: Source = None,
+    root: Root = None,
+    out_: Out = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="REV", help="Also compare prevalences with those of this revision.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List what is expected, and stop.")] = False,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
     """Check a dataset as the pipeline's gate does; a critical failure gives exit code 1."""
     from rich.markup import escape
 
@@ -67,8 +84,14 @@ def validate(source: Source = None, root: Root = None, out_: Out = None, set_: S
     from thorax.preprocessing.prepare import prepare, prepared_folder
 
     settings = load(set_, source, root)
+    if list_:
+        _list_expectations(settings, json)
+        return
     data = settings.data
     target = out_ or settings.var / "validation" / data.source
+    bounds = settings.validation
+    if against is not None:
+        bounds = bounds.model_copy(update={"reference": _reference(settings, against, target / "reference.parquet")})
     root_ = opened_root(settings)
     with progress("Reading images", None) as advance:
         facts = read(data, root_, target / "manifest", advance=advance)
@@ -77,9 +100,7 @@ def validate(source: Source = None, root: Root = None, out_: Out = None, set_: S
     with progress("Checking images", facts["images"]) as advance:
         done = prepare(manifest, root_, settings.preprocess, [prepared_folder(settings)], advance=advance)
     with err.status("Judging"):
-        result = suite.validate(
-            target / "manifest", data, settings.validation, target, assigned, done.facts, done.image
-        )
+        result = suite.validate(target / "manifest", data, bounds, target, assigned, done.facts, done.image)
     page = target / "report.html"
     if json:
         print_json({**result.as_json(), "page": str(page), "failures": str(target / "failures.parquet")})
@@ -120,3 +141,27 @@ def show(source: Source = None, root: Root = None, out_: Out = None, set_: Set =
         print_json({"page": str(target), "images": len(dataset.manifest), "boxes": len(dataset.boxes)})
     else:
         out.print(f"{len(dataset.manifest):,} images, {len(dataset.boxes):,} boxes: {target}", soft_wrap=True)
+
+
+def _list_expectations(settings: "Settings", json: bool) -> None:
+    """Print every expectation with its bounds and its severity."""
+    from thorax.validation import suite
+
+    known = suite.expectations(settings.data, settings.validation)
+    severity = suite.severities(known, settings.validation)
+    rows = [(one.name, severity[one.name], one.meaning) for one in known]
+    if json:
+        print_json([dict(zip(("name", "severity", "expected"), row, strict=True)) for row in rows])
+    else:
+        table("Expectations", ("name", "severity", "expected"), rows)
+
+
+def _reference(settings: "Settings", revision: str, target: "Path") -> "Path":
+    """Write the manifest of an earlier revision, to compare with; no image is fetched."""
+    from thorax.datasets import revisions
+    from thorax.files import atomic_path
+
+    earlier = revisions.at(settings.home, settings.data, settings.data_root, revision)
+    with atomic_path(target) as temporary:
+        earlier.dataset.manifest.to_parquet(temporary, index=False)
+    return target

@@ -1,6 +1,7 @@
 """`thorax data` as a person, and as a machine, uses it."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -82,6 +83,12 @@ def test_show_writes_one_page(call, dataset, tmp_path):
     assert "data:image/png;base64," in page.read_text()
 
 
+def test_what_is_expected_can_be_listed(call):
+    listed = {one["name"]: one["severity"] for one in json.loads(call("validate", "--list", "--json"))}
+    assert listed["patients_in_one_split"] == "critical" and listed["pictures_upright"] == "warning"
+    assert "stand in two splits" in " ".join(call("validate", "--list").split())
+
+
 def test_status_of_data_that_is_not_versioned(call, dataset, home):
     (home / "data").symlink_to(dataset)
     assert json.loads(call("status", "--json"))["condition"] == "untracked"
@@ -159,9 +166,14 @@ def test_two_revisions_are_told_apart_and_one_is_set_beside_the_other(call, data
             subprocess.run(("git", *command), cwd=repository, check=True, capture_output=True)
 
     nih = ("-S", "data.source=nih")
+    labels = TABLE
+    for number in range(4, 13):
+        shutil.copy(dataset / "images" / "00000001_000.png", dataset / "images" / f"{number:08d}_000.png")
+        labels += f"{number:08d}_000.png,No Finding,0,{number},57,M,PA\n"
+    (dataset / "Data_Entry_2017.csv").write_text(labels)
     call("add", dataset)
     commit("one")
-    (dataset / "Data_Entry_2017.csv").write_text(TABLE.replace("Edema|Effusion", "Edema"))
+    (dataset / "Data_Entry_2017.csv").write_text(labels.replace("Edema|Effusion", "Edema"))
     call("add", dataset, "--replace", "--pack")
     commit("two")
     facts = json.loads(call("diff", "HEAD~1", "HEAD", *nih, "--json", "--html", tmp_path / "diff.html"))
@@ -170,8 +182,11 @@ def test_two_revisions_are_told_apart_and_one_is_set_beside_the_other(call, data
     assert "labels changed" in (tmp_path / "diff.html").read_text()
     text = " ".join(call("diff", "HEAD~1", *nih).split())
     assert "1 labels changed: 00000003_000.png Effusion: present → absent" in text
+    checked = CliRunner().invoke(app, ["validate", *nih, "--against", "HEAD~1", "--json"])
+    outcomes = {one["name"]: one["success"] for one in json.loads(checked.stdout)["expectations"]}
+    assert outcomes["prevalence_as_before"] is True
     # Packed data is read like any other; an older revision stands beside it.
-    assert json.loads(call("ingest", *nih, "--json"))["images"] == 3
+    assert json.loads(call("ingest", *nih, "--json"))["images"] == 12
     older = json.loads(call("checkout", "HEAD~1", *nih, "--json"))
     assert (Path(older["root"]) / "images" / "00000003_000.png").is_file()
     assert (
