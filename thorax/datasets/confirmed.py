@@ -157,18 +157,21 @@ def divide(cases: Sequence[Case], split: Split, known: Mapping[str, str]) -> dic
     shows: dict[str, set[str]] = {}
     for case in cases:
         shows.setdefault(case.patient, set()).update(name for name, present in case.labels.items() if present)
+    images = Counter(case.patient for case in cases)
     patients = sorted(
         (patient for patient in shows if patient not in known),
         key=lambda patient: (sorted(shows[patient]), hashlib.sha256(patient.encode()).hexdigest()),
     )
     assigned = dict(known)
-    # Of this batch alone, so that each batch is tested on its own share.
-    counts = Counter(known[patient] for patient in shows if patient in known)
+    # Of this batch alone, so that each batch is tested on its own share; by images, as patients have few or many.
+    counts: Counter[str] = Counter()
+    for patient in shows.keys() & known.keys():
+        counts[known[patient]] += images[patient]
     for patient in patients:
-        total = counts.total() + 1
+        total = counts.total() + images[patient]
         chosen = max(SPLITS, key=lambda name: (shares[name] * total - counts[name], -SPLITS.index(name)))
         assigned[patient] = chosen
-        counts[chosen] += 1
+        counts[chosen] += images[patient]
     return assigned
 
 
