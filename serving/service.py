@@ -33,6 +33,7 @@ from serving.contract import (
     Role,
 )
 from serving.guard import guarded
+from serving.openapi import described
 from serving.refusals import refusal, unexpected
 from serving.runtime import VARIABLE, Runtime
 from serving.upload import BatchForm, ExplainForm, Format, ImageForm, Upload
@@ -84,7 +85,7 @@ class Thorax:
     """Reads chest radiographs. Research software; no medical device."""
 
     def __init__(self) -> None:
-        from serving import tether, tracing
+        from serving import logs, tether, tracing
         from serving.scoring import Scorer
         from serving.security import nameless
         from serving.security.journals import AuditLog
@@ -93,6 +94,8 @@ class Thorax:
         # A request is some microseconds of Python between long calls that hold no lock; hand over sooner.
         sys.setswitchinterval(0.001)
         tether.tie()
+        if tether.tied():  # in a process of its own; tests keep their logs
+            logs.structure()
         self.runtime = Runtime.read()
         tracing.start(self.runtime.trace_endpoint)
         self.scorer = Scorer(self.runtime)
@@ -216,4 +219,7 @@ class Thorax:
         return AuditLines(lines=tuple(lines[-limit:]), total=len(lines))
 
 
-cast("bentoml.Service[Thorax]", Thorax).add_asgi_middleware(guarded)  # type: ignore[arg-type]
+_service = cast("bentoml.Service[Thorax]", Thorax)
+_service.add_asgi_middleware(guarded)  # type: ignore[arg-type]
+# Made when it is first asked for: a lambda, as the property does the work.
+_service.add_asgi_middleware(described, spec=lambda: _service.openapi_spec.asdict())  # type: ignore[arg-type]  # noqa: PLW0108

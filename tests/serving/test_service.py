@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +200,18 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     form = spec["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["file"]["format"] == "binary"
     assert form["required"] == ["file"]
-    assert "/model" in spec["paths"]
-    assert "maps" not in spec["components"]["schemas"].get("Prediction", {}).get("properties", {})
-    assert "radiologist" in json.dumps(spec)
+    assert "radiologist" in json.dumps(spec["components"]["schemas"]["Feedback"])
+    assert "maps" not in spec["components"]["schemas"]["Prediction"]["properties"]
+    assert "BentoML" not in json.dumps(spec)
+    answers = spec["paths"]["/predict"]["post"]["responses"]
+    assert {"200", "400", "401", "403", "413", "415", "429", "503", "507"} <= set(answers)
+    assert answers["400"]["content"]["application/json"]["schema"]["$ref"].endswith("/Refusal")
+    assert set(spec["paths"]["/explain"]["post"]["responses"]["200"]["content"]) == {
+        "application/json",
+        "multipart/mixed",
+        "application/dicom",
+    }
+    Prediction.model_validate(spec["components"]["schemas"]["Prediction"]["example"])
+    references = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(spec)))
+    assert references <= set(spec["components"]["schemas"])
+    assert spec["paths"]["/admin/status"]["get"]["security"] == [{"key": []}]
