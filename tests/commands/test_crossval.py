@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import typer
-from trainable_store import write_store
+from trainable_store import add_boxes, quick_recipe, write_store
 from typer.testing import CliRunner
 
 from commands import crossval as command
@@ -176,3 +176,28 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
     # Another recipe is another unit.
     again = json.loads(run(with_store, "--plan", "--json", "-S", "train.learning_rate=0.01").stdout)
     assert again["finished"] == 0
+
+
+@pytest.mark.slow
+def test_a_unit_compares_every_kind_of_map_with_the_readers_boxes(tmp_path):
+    from commands.crossval_unit import run_unit
+
+    store = add_boxes(write_store(tmp_path / "store", count=120))
+    recipe = quick_recipe(epochs=5, boxes={"weight": 5.0}, stride=8).model_dump(mode="json")
+    order = {"task": "x", "arm": "custom_cnn", "kind": "network", "architecture": "custom_cnn", "recipe": recipe}
+    order |= {"shuffled": False, "seed": 1, "fold": 0, "folds": 3, "fold_seed": 0, "boxes": True, "threads": 1}
+    order |= {"key": "k", "store": str(store), "out": str(tmp_path / "unit.json"), "running": str(tmp_path / "running")}
+    assert run_unit(order) == "custom_cnn"
+    unit = json.loads((tmp_path / "unit.json").read_text())
+    truth = np.array(unit["truth"])
+    assert len(unit["boxes"]) == truth.sum()
+    means = {
+        method: np.mean(
+            [[case["methods"][method][key] for key in ("pointing_game", "iou")] for case in unit["boxes"]], axis=0
+        )
+        for method in unit["boxes"][0]["methods"]
+    }
+    assert set(means) == {"class activation map", "random map", "Grad-CAM", "Grad-CAM++", "box head"}
+    assert means["box head"][1] > 2 * means["random map"][1]
+    assert means["class activation map"][0] > means["random map"][0]
+    assert not (tmp_path / "running").exists()

@@ -62,6 +62,18 @@ def write_store(folder: Path, count: int = 160, seed: int = 0, **changes) -> Pat
     return folder
 
 
+def add_boxes(store: Path) -> Path:
+    """Give every finding of the store its box."""
+    rows = pd.read_parquet(store / "rows.parquet")
+    boxes = []
+    for finding in FINDINGS:
+        down, across = PLACES[finding]
+        corner = np.array([across.start, down.start, across.stop - across.start, down.stop - down.start]) / SIZE
+        boxes += [(name, finding, *corner) for name in rows.loc[rows[f"truth:{finding}"] == 1, "image_id"]]
+    pd.DataFrame(boxes, columns=["image_id", "finding", "x", "y", "w", "h"]).to_parquet(store / "boxes.parquet")
+    return store
+
+
 def quick_recipe(**changes) -> settings.Train:
     """A recipe that learns the squares in seconds; they have a place, so images are hardly moved."""
     quick = {

@@ -3,11 +3,10 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
-from trainable_store import FINDINGS, PLACES, SIZE, quick_recipe, write_store
+from trainable_store import FINDINGS, PLACES, SIZE, add_boxes, quick_recipe, write_store
 
 from thorax.errors import InputError
 from thorax.models import build
@@ -34,23 +33,11 @@ class StopError(Exception):
     """Breaks a run off from within."""
 
 
-def write_boxed_store(folder):
-    store = write_store(folder)
-    rows = pd.read_parquet(store / "rows.parquet")
-    boxes = []
-    for finding in FINDINGS:
-        down, across = PLACES[finding]
-        corner = np.array([across.start, down.start, across.stop - across.start, down.stop - down.start]) / SIZE
-        boxes += [(name, finding, *corner) for name in rows.loc[rows[f"truth:{finding}"] == 1, "image_id"]]
-    pd.DataFrame(boxes, columns=["image_id", "finding", "x", "y", "w", "h"]).to_parquet(store / "boxes.parquet")
-    return store
-
-
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
     """A training with all techniques at once."""
     folder = tmp_path_factory.mktemp("everything")
-    write_boxed_store(folder / "store")
+    add_boxes(write_store(folder / "store"))
     facts = train(folder / "store", "custom_cnn", quick_recipe(**ALL), folder / "out")
     return folder, facts
 
@@ -151,7 +138,7 @@ def test_a_box_head_without_boxes_is_refused(store_folder, tmp_path):
 
 
 def test_the_box_head_finds_the_squares(tmp_path):
-    store = write_boxed_store(tmp_path / "store")
+    store = add_boxes(write_store(tmp_path / "store"))
     recipe = quick_recipe(boxes={"weight": 5.0}, epochs=6)
     train(store, "custom_cnn", recipe, tmp_path / "out")
     test = answers(tmp_path / "out")
