@@ -30,6 +30,11 @@ def tie(parent: int | None = None) -> None:
         threading.Thread(target=_watch, args=(expected,), name="tether", daemon=True).start()
 
 
+def tied() -> bool:
+    """Say whether this process was started by a service that it is to end with."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_EVERY)

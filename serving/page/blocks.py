@@ -48,7 +48,7 @@ class Page:
             shown = gr.State([])
             with gr.Row():
                 with gr.Column(scale=1, min_width=260):
-                    file = gr.File(label="Radiograph: drop it here, or click to choose", file_types=KINDS, height=150)
+                    file = gr.File(label="Radiograph", file_types=KINDS, height=150)
                     with gr.Accordion("What is known (optional)", open=False):
                         age = gr.Number(label="Age in years", value=None, minimum=0, maximum=120)
                         sex = gr.Dropdown([("Not said", ""), *((s, s) for s in SEXES)], label="Sex", value="")

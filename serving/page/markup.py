@@ -96,7 +96,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
     value = escape(answer.finding, quote=True)
     sign, word = _WORDS[answer.conformal]
     checked = " checked" if answer.finding == chosen else ""
-    reached = "reaches its mark," if answer.decision else "below its mark,"
+    reached = "reached" if answer.decision else "not reached"
     return (
         f'<tr class="{"tx-on" if answer.decision else ""}">'
         f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '
@@ -105,7 +105,8 @@ def row(answer: FindingAnswer, chosen: str) -> str:
         f'<td><span class="tx-figure">{escape(percent(answer.probability))}</span>'
         f'<span class="tx-bar" aria-hidden="true"><i style="width:{answer.probability:.1%}"></i>'
         f'<b style="left:{answer.threshold:.1%}"></b></span>'
-        f'<span class="tx-point">{reached} {escape(percent(answer.threshold))}</span></td>'
+        f'<span class="tx-point">mark {escape(percent(answer.threshold))}'
+        f'<span class="tx-sr">, {reached}</span></span></td>'
         f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span> {word}</span>'
         f"<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
     )

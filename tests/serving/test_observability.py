@@ -1,6 +1,8 @@
 """What an operator sees: every stage on /metrics, a dashboard whose figures exist, and spans that make a trace."""
 
+import contextvars
 import json
+import logging
 import re
 import shutil
 import time
@@ -14,7 +16,9 @@ from prometheus_client import generate_latest
 from starlette.testclient import TestClient
 
 from serving import tracing
+from serving.call import Call, current
 from serving.launch import launched
+from serving.logs import JsonLines
 from serving.pointer import Pointer, write_pointer
 from serving.runtime import Runtime
 from thorax.settings import load
@@ -90,3 +94,18 @@ def test_without_an_endpoint_nothing_is_traced() -> None:
     tracing.start(None)
     with tracing.span("decode") as one, tracing.request("GET", "/", "0", []) as two:
         assert (one, two) == (None, None)
+
+
+def test_a_line_of_the_service_log_is_json_and_names_its_request() -> None:
+    def line(message: str, level: int, error: BaseException | None = None) -> dict:
+        trace = (type(error), error, error.__traceback__) if error else None
+        record = logging.LogRecord("bentoml.thorax", level, "x.py", 1, message, (7,), trace)
+        return json.loads(JsonLines().format(record))
+
+    quiet = contextvars.Context().run(line, "Serving version %s", logging.INFO)
+    assert (quiet["message"], quiet["level"], "request_id" in quiet) == ("Serving version 7", "info", False)
+    token = current.set(Call(request_id="a" * 32))
+    loud = line("Unexpected error %s", logging.ERROR, ValueError("inside"))
+    current.reset(token)
+    assert loud["request_id"] == "a" * 32
+    assert "ValueError: inside" in loud["trace"]
