@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.bench_figures import Figure, at_most
+from commands.bench_figures import Figure, at_most, told
 from commands.bench_watch import memory_mib, workers
 
 if TYPE_CHECKING:
@@ -17,17 +17,18 @@ PART = "Start"
 def measure(settings: "Settings", bundle: Path, image: bytes, rounds: int) -> list[Figure]:
     """Start the service with its page a few times; return the medians."""
     started = [_worker(settings, bundle, image) for _ in range(rounds)]
-    ready, held = zip(*started, strict=True)
+    ready, spent, held = zip(*started, strict=True)
     page = [_page(settings, bundle) for _ in range(rounds)]
     return [
         at_most(PART, "s, worker started → ready", statistics.median(ready), 3.0),
+        told(PART, "s of the processor that this took", statistics.median(spent), ".2f"),
         at_most(PART, "MiB, worker after 50 answers", statistics.median(held), 400, ".0f"),
         at_most(PART, "s, page started → up", statistics.median(page), 10.0),
     ]
 
 
-def _worker(settings: "Settings", bundle: Path, image: bytes) -> tuple[float, float]:
-    """Return seconds until a worker is ready, and the MiB that it holds after some answers."""
+def _worker(settings: "Settings", bundle: Path, image: bytes) -> tuple[float, float, float]:
+    """Return seconds until a worker is ready, of the clock and of the processor, and its MiB after some answers."""
     import httpx
 
     from serving.launch import launched
@@ -35,10 +36,11 @@ def _worker(settings: "Settings", bundle: Path, image: bytes) -> tuple[float, fl
     with launched(settings, bundle, port=0, wait=False) as started:
         supervisor = started.processes["service"].pid
         _wait(f"{started.address}/readyz")
-        ready = time.time() - min(worker.create_time() for worker in workers(supervisor))
+        worker = workers(supervisor)[0]
+        ready, times = time.time() - worker.create_time(), worker.cpu_times()
         for _ in range(50):
             httpx.post(f"{started.address}/predict", files={"file": image}, timeout=60).raise_for_status()
-        return ready, memory_mib(workers(supervisor))
+        return ready, times.user + times.system, memory_mib([worker])
 
 
 def _page(settings: "Settings", bundle: Path) -> float:
