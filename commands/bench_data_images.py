@@ -126,19 +126,23 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+        self._sample()
 
     def _run(self) -> None:
+        while not self._done.wait(0.1):
+            self._sample()
+
+    def _sample(self) -> None:
         import psutil
 
         me = psutil.Process()
-        while not self._done.wait(0.1):
-            total = 0.0
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    total += process.memory_full_info().uss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, total)
+        total = 0.0
+        for process in (me, *me.children(recursive=True)):
+            try:
+                total += process.memory_full_info().uss
+            except psutil.Error:
+                continue
+        self.peak = max(self.peak, total)
 
 
 def poses(real: Path | None) -> list[Figure]:
