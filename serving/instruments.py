@@ -70,6 +70,11 @@ class Instruments:
         """Keep how long a stage took that was timed elsewhere."""
         self.stages.labels(stage=name).observe(seconds)
 
+    @property
+    def scoring_now(self) -> int:
+        """How many images are being scored for callers."""
+        return self._scoring
+
     @contextmanager
     def scoring(self, images: int = 1) -> Iterator[None]:
         """Count images among those that are being scored."""

@@ -1,14 +1,14 @@
 """The challenger scores what the champion answered for, off the request's path.
 
-Images wait in a short queue for one thread of low priority. When it is full, an image is left out: the challenger
-never makes anyone wait, and what it said is counted and logged beside the champion's answer.
+Images wait in a short queue for one thread, which works only while a core is free. When the queue is full, an image is
+left out: the challenger never makes anyone wait, and what it said is counted and logged beside the champion's answer.
 """
 
-import contextlib
 import logging
 import os
 import queue
 import threading
+import time
 
 from serving.holder import Holder
 from serving.instruments import Instruments
@@ -18,7 +18,8 @@ from thorax.prediction_log import PredictionLog
 
 #: Above this many bytes of waiting pixels an image is left out too: a film of 50 megapixels is 200 MB.
 MOST_BYTES = 64 << 20
-_NICENESS = 15
+#: Seconds between looks for a free core. (A thread of low priority would hold Python's lock while it waits for one.)
+_PAUSE = 0.02
 _log = logging.getLogger("bentoml.thorax")
 
 
@@ -38,6 +39,8 @@ class Shadow:
         self._log = log
         self._queue: queue.Queue[tuple[Radiograph, Prediction] | None] = queue.Queue(waiting)
         self._bytes = 0
+        self._cores = os.cpu_count() or 1
+        self._ending = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
         self._thread.start()
@@ -63,6 +66,7 @@ class Shadow:
 
     def close(self) -> None:
         """Stop when what waits now is done."""
+        self._ending = True
         self._queue.put(None)
         self._thread.join(timeout=10)
 
@@ -71,11 +75,10 @@ class Shadow:
             self._bytes -= size
 
     def _work(self) -> None:
-        # On Linux a thread has a niceness of its own: requests go first.
-        with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while (item := self._queue.get()) is not None:
             radiograph, champion = item
+            while self._instruments.scoring_now >= self._cores and not self._ending:
+                time.sleep(_PAUSE)
             try:
                 self._score(radiograph, champion)
             except Exception as error:  # a challenger's failure is its own

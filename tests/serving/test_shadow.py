@@ -111,7 +111,7 @@ def test_when_it_is_busy_images_are_left_out_and_nobody_waits(
     other.predict = slow
     dropped: list[int] = []
     left_out = SimpleNamespace(inc=lambda: dropped.append(1))
-    instruments: Any = SimpleNamespace(left_out=left_out, stage=lambda _: threading.Lock())
+    instruments: Any = SimpleNamespace(scoring_now=0, left_out=left_out, stage=lambda _: threading.Lock())
     shadow = Shadow(SimpleNamespace(challenger=other), instruments, SimpleNamespace(), waiting=2)  # type: ignore[arg-type]
     assert shadow.offer(radiograph, answer)
     assert begun.wait(10)
@@ -126,3 +126,18 @@ def test_when_it_is_busy_images_are_left_out_and_nobody_waits(
     assert not shadow.offer(
         radiograph, answer.model_copy(update={"model": answer.model.model_copy(update={"version": "2"})})
     )
+
+
+def test_it_works_only_while_a_core_is_free(sample_bundle: Path, phantom: bytes) -> None:
+    radiograph = read_image_bytes(phantom)
+    answer = Bundle.load(sample_bundle, version="1").predict([radiograph])[0]
+    seen = threading.Event()
+    other = SimpleNamespace(version="2", predict=lambda *_: (seen.set(), [answer])[1])
+    instruments: Any = SimpleNamespace(scoring_now=10_000, stage=lambda _: threading.Lock(), compare=lambda *_: None)
+    log: Any = SimpleNamespace(write_shadow=lambda *_: None)
+    shadow = Shadow(SimpleNamespace(challenger=other), instruments, log, waiting=2)  # type: ignore[arg-type]
+    assert shadow.offer(radiograph, answer)
+    assert not seen.wait(0.3)
+    instruments.scoring_now = 0
+    assert seen.wait(20)
+    shadow.close()
