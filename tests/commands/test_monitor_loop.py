@@ -88,6 +88,22 @@ def test_each_run_looks_at_what_was_answered_since_the_last(call: Call, with_reg
     assert "Not retrained: 0 new confirmed cases" in call(*QUICK).stdout
 
 
+def test_confirmed_cases_are_counted_from_the_log_and_the_folder(call: Call, with_registry: Settings) -> None:
+    from thorax.prediction_log import PredictionLog, log_path
+
+    write_log(with_registry, 250, brighter=3.0, hours_ago=5)
+    log = PredictionLog(log_path(with_registry.var))
+    for number in range(3):
+        labels = dict.fromkeys(("Effusion", "Edema", "Cardiomegaly"), number == 1)
+        log.write_feedback(f"5-{number}", labels, "radiologist", datetime.now(UTC))
+        place = with_registry.home / "aside" / f"patient{number}"
+        place.mkdir(parents=True)
+        (place / f"5-{number}.png").write_bytes(bytes([number]))
+    told = json.loads(call(*QUICK, "-S", "monitor.confirmed_dir=aside", "--json").stdout)
+    assert told["action"] == "hold"
+    assert "3 new confirmed cases, of at least 50" in told["why"]
+
+
 def test_an_alarm_that_may_not_retrain_says_so(call: Call, with_registry: Settings) -> None:
     write_log(with_registry, 250, brighter=3.0)
     found = call(*QUICK, "-S", "monitor.retrain.auto=false")

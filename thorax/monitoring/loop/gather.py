@@ -87,7 +87,11 @@ def gather(sources: Sources) -> Gathered:
     by_digest = dict(zip(sources.predictions["image_digest"], sources.predictions["request_id"], strict=True))
     seen: set[str] = set()
     for file, row in _files(sources.folder):
-        digest = digest_of(sources.salt, file.read_bytes())
+        try:
+            digest = digest_of(sources.salt, file.read_bytes())
+        except OSError:
+            found.left_out["unreadable"] += 1
+            continue
         key = digest[:24]
         if key in held or key in seen:
             found.left_out["in the dataset already" if key in held else "the same image twice"] += 1
@@ -174,7 +178,8 @@ def _files(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     if (folder / TABLE).is_file():
         table = read_table(folder / TABLE)
         names = table.column("file")
-        table.refuse(names.duplicated().to_numpy(), "a file stands twice", names, "Keep one row an image.")
+        # Without the value: file names may name people, and what is refused stands in journals and alerts.
+        table.refuse(names.duplicated().to_numpy(), "a file stands twice", mend="Keep one row an image.")
         for row in table.frame.to_dict("records"):
             lowered = {str(name).strip(): str(value) for name, value in row.items() if str(value).lower() not in BLANK}
             rows[lowered["file"]] = lowered

@@ -9,6 +9,7 @@ from thorax.settings import Settings
 
 #: Seconds to wait for a pipeline run to end; one whose starter was killed takes a moment to notice.
 _PATIENCE = 60.0
+_WANTED = ["request_id", "time", "image_digest", "view", "age", "sex"]
 
 
 def sources_of(settings: Settings) -> Sources | None:
@@ -17,17 +18,24 @@ def sources_of(settings: Settings) -> Sources | None:
     Raises:
         LogError: the prediction log cannot be reached.
     """
-    from thorax.prediction_log import archive_of, count, log_path, place_of, read_feedback, read_log
+    import pandas as pd
+
+    from thorax.prediction_log import archive_of, count, log_path, place_of, read_feedback
     from thorax.prediction_log.record import read_salt
+    from thorax.prediction_log.streaming import stream
 
     folder, place = settings.monitor.confirmed_dir, place_of(settings)
     if folder is None or not count(place):
         return None
     archive = archive_of(settings)
+    # A log may hold a million rows of many columns; these are the few that are needed.
+    predictions = pd.concat(
+        [pd.DataFrame(columns=_WANTED), *stream(place, _WANTED, archive=archive)], ignore_index=True
+    )
     return Sources(
         folder=settings.at_home(folder),
         root=settings.data_root,
-        predictions=read_log(place, archive=archive),
+        predictions=predictions,
         feedback=read_feedback(place, archive=archive),
         salt=read_salt(log_path(settings.var).with_name("salt")),
         findings=settings.data.findings,

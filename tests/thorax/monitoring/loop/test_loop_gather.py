@@ -164,6 +164,14 @@ def test_an_image_that_cannot_be_read_is_left_out(deployment: Deployment, tmp_pa
     assert found.left_out == {"unreadable": 1}
 
 
+def test_a_table_that_is_refused_names_its_line_and_nobody(deployment: Deployment) -> None:
+    deployment.image("Doe.png", 1)
+    (deployment.folder / "cases.csv").write_text("file,patient\np1/Doe.png,Doe\np1/Doe.png,Doe\n")
+    with pytest.raises(InputError, match=r"cases\.csv, line 3: a file stands twice") as refused:
+        gather(deployment.sources())
+    assert "Doe" not in str(refused.value)
+
+
 def test_a_missing_folder_is_said(deployment: Deployment) -> None:
     deployment.folder.rmdir()
     with pytest.raises(InputError, match=r"confirmed_dir .* is not a folder"):
