@@ -103,7 +103,9 @@ def _process(command: list[str], extra: dict[str, str], address: str) -> Iterato
     import httpx
     import psutil
 
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": str(Path.cwd())} | extra
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # MLflow calls uvicorn
+    known = {"PATH": path, "PYTHONPATH": str(Path.cwd()), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = os.environ | known | extra
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
         try:
