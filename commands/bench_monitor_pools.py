@@ -40,6 +40,7 @@ class Pools:
         shifted: phantoms of each shift and strength.
         size: px of the phantoms, and of the network.
         epochs: of the network that answers.
+        training: phantoms that it learns from, is calibrated and tested on.
         advance: called after each pool.
     """
 
@@ -49,11 +50,12 @@ class Pools:
     shifted: int
     size: int = 64
     epochs: int = 6
+    training: int = 1200
     advance: Callable[[], None] = lambda: None
 
     def phantoms(self) -> "tuple[pd.DataFrame, dict[str, pd.DataFrame]]":
         """Return the pool without a shift, and one a shift and strength (`noise 1`, … `noise 3`)."""
-        bundle = self._bundle(self._rendered("train", 1200, 1), "phantom", self.settings.data.findings)
+        bundle = self._bundle(self._rendered("train", self.training, 1), "phantom", self.settings.data.findings)
         base = self._scored(bundle, "base", self._rendered("base", self.base, 2))
         found: dict[str, pd.DataFrame] = {}
         for name, strengths in self._strengths().items():

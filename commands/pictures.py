@@ -45,7 +45,7 @@ def main() -> None:
     """Take the pictures of the latest run's pages."""
     settings = load()
     reports = settings.var / "reports"
-    drift = sorted(settings.var.glob("monitoring/*/index.html"))
+    drift = sorted(settings.var.glob("monitoring/reports/*/index.html"))
     pages = {"report": reports / "report.html"}
     pages |= {"drift": drift[-1]} if drift else {}
     missing = [str(page) for page in pages.values() if not page.is_file()]

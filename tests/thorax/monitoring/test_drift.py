@@ -135,10 +135,7 @@ def test_a_log_of_another_model_and_an_empty_reference_are_refused() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rows", "reference"), [(300, 600), (1000, 2000)])
-def test_false_alarms_come_at_the_stated_rate(rows: int, reference: int) -> None:
+def test_false_alarms_come_at_the_stated_rate() -> None:
     """150 reports without drift at a rate of 5%: between 1 and 15 alarm, three standard errors either way."""
-    alarms = sum(
-        detect(stream(rows, 2 * i), stream(reference, 2 * i + 1), SETTINGS, seed=i).crossed for i in range(150)
-    )
+    alarms = sum(bool(detect(stream(300, 2 * i), stream(600, 2 * i + 1), SETTINGS, seed=i).crossed) for i in range(150))
     assert 1 <= alarms <= 15
