@@ -8,6 +8,8 @@ from thorax.training.scoring import aurocs
 
 #: Pixels a side of a cell, cells a side of a block, and bins of unsigned orientation (Dalal and Triggs 2005).
 _CELL, _BLOCK, _BINS = 16, 2, 9
+#: Images that are worked on together; more would only take memory.
+_CHUNK = 64
 #: Strengths of the inverse of regularisation that are tried on the validation split.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
 
@@ -21,6 +23,11 @@ def hog(images: np.ndarray) -> np.ndarray:
     Returns:
         (N, D) float32.
     """
+    parts = [_hog(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _hog(images: np.ndarray) -> np.ndarray:
     values = np.sqrt(np.asarray(images, dtype=np.float32))  # gamma compression, as its authors advise
     down, across = np.zeros_like(values), np.zeros_like(values)
     down[:, 1:-1] = values[:, 2:] - values[:, :-2]
