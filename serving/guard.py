@@ -18,8 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import tracing
 from serving.call import Call, current
-from serving.refusals import UNEXPECTED, body, reshape
-from serving.routes import Route, route_of
+from serving.labels import restored
+from serving.refusals import PLAIN, UNEXPECTED, body, reshape
+from serving.routes import METHODS, OTHER, Route, route_of
 from serving.runtime import Runtime
 from serving.security.journals import AccessLog
 from serving.security.keys import Key, Keys
@@ -80,6 +81,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = restored(scope)
         start = time.perf_counter()
         call, route = Call(), route_of(scope["path"])
         current.set(call)
@@ -109,18 +111,22 @@ class Guard:
             self._waiting -= route.scores
             if not route.quiet:
                 took = round((time.perf_counter() - start) * 1000, 1)
-                method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+                method = scope["method"] if scope["method"] in METHODS else "other"
                 self._access.write(call.record(method=method, route=route.name, status=answer.status, ms=took))
 
     def _admit(self, scope: Scope, route: Route, call: Call) -> None:
         """Find out who asks, and whether they may.
 
         Raises:
-            _RefusedError: no key, a wrong one, one without the scope, or too many requests.
+            _RefusedError: no key, a wrong one, one without the scope, no such address, or too many requests.
         """
         key = self._key(scope, route)
         client = scope.get("client")
         call.caller = f"key:{key.id}" if key else f"address:{client[0] if client else 'unknown'}"
+        if route is OTHER:
+            raise _RefusedError(HTTPStatus.NOT_FOUND, *PLAIN[HTTPStatus.NOT_FOUND])
+        if scope["method"] not in METHODS:
+            raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, *PLAIN[HTTPStatus.METHOD_NOT_ALLOWED])
         if not route.scores:
             return
 

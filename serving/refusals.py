@@ -27,7 +27,7 @@ UNEXPECTED = (
     "Something unexpected went wrong inside the service.",
     "Tell the operator the x-request-id of this answer.",
 )
-_PLAIN = {
+PLAIN = {
     HTTPStatus.NOT_FOUND: ("There is nothing at this address.", "See /docs.json for what there is."),
     HTTPStatus.METHOD_NOT_ALLOWED: ("This address does not answer this method.", "See /docs.json."),
     HTTPStatus.GATEWAY_TIMEOUT: ("The answer took too long.", "Send the image again."),
@@ -76,8 +76,8 @@ def reshape(status: int, content: bytes) -> bytes:
         return content
     if isinstance(found, list) and found:
         found = found[0]
-    if status in _PLAIN:
-        message, mend = _PLAIN[HTTPStatus(status)]
+    if status in PLAIN:
+        message, mend = PLAIN[HTTPStatus(status)]
     elif isinstance(found, dict) and "detail" in found and status in (400, 422):
         message, mend = _explain(found["detail"]), "See /docs.json for the fields."
     elif isinstance(found, dict) and isinstance(found.get("error"), str) and status < 500:

@@ -39,6 +39,7 @@ _TABLE = (
     Route("/predict_batch", "predict", FORM, "batch", scores=True),
     Route("/feedback", "feedback", "application/json"),
     Route("/model"),
+    Route("/schema.json"),
     Route("/admin/status", "admin"),
     Route("/admin/audit", "admin"),
     Route("/metrics", "admin", open=True, quiet=True),
@@ -47,13 +48,28 @@ _TABLE = (
 )
 _KNOWN = {route.name: route for route in _TABLE}
 _STATIC = Route("/static_content", open=True, quiet=True, documents=True)
-#: Of whatever else is asked for nothing is written down: an address may hold a name.
-_OTHER = Route("other")
+#: What the page that describes the API is made of.
+_FILES = frozenset(
+    f"/static_content/{name}"
+    for name in (
+        "favicon-dark-32x32.png",
+        "favicon-light-32x32.png",
+        "index.css",
+        "swagger-initializer.js",
+        "swagger-ui-bundle.js",
+        "swagger-ui-standalone-preset.js",
+        "swagger-ui.css",
+    )
+)
+#: Whatever else is asked for. It goes no further than the guard, and nothing of it is written down: an address may hold
+#: a name, and BentoML would keep a figure of every address.
+OTHER = Route("other")
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 
 
 def route_of(path: str) -> Route:
     """Return what an address needs."""
     found = _KNOWN.get(path)
-    if found is None and path.startswith(("/static_content/", "/assets/")):
+    if found is None and path in _FILES:
         return _STATIC
-    return found or _OTHER
+    return found or OTHER

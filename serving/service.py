@@ -20,6 +20,7 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from serving import labels
 from serving.call import current
 from serving.contract import (
     AdminStatus,
@@ -219,6 +220,7 @@ class Thorax:
         return AuditLines(lines=tuple(lines[-limit:]), total=len(lines))
 
 
+labels.install()
 _service = cast("bentoml.Service[Thorax]", Thorax)
 _service.add_asgi_middleware(guarded)  # type: ignore[arg-type]
 # Made when it is first asked for: a lambda, as the property does the work.
