@@ -75,7 +75,7 @@ def audit(
     elif found:
         table("Found", ("", "where", "what"), [(_SEVERITY[r.severity], r.subject, escape(r.text)) for r in found])
     else:
-        out.print("[green]History, registry and bundles agree.[/]")
+        out.print(f"[green]History{' and registry' if quick else ', registry and bundles'} agree.[/]")
     problems = [remark for remark in found if remark.severity == "problem"]
     if problems:
         raise RegistryError(f"The audit found {len(problems)} problem{'s' * (len(problems) > 1)}.")

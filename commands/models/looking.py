@@ -29,7 +29,7 @@ def list_(set_: Set = None, json: Json = False) -> None:
             item.version,
             ", ".join(item.aliases),
             item.state,
-            SIGN[item.passed],
+            _verdict(item),
             item.facts.get("architecture", ""),
             figure(item, "auroc"),
             figure(item, "ece"),
@@ -67,6 +67,12 @@ def show(which: Which = "champion", set_: Set = None, json: Json = False) -> Non
         out.print(f"Approved by [bold]{escape(one['who'])}[/] on {one['time'][:10]}: {escape(one['reason'])}")
     table("Where it comes from", ("what", "value"), [(key, escape(short(value))) for key, value in _chain(item)])
     table("What became of it", ("when (UTC)", "what", "who", "why"), [told(entry) for entry in entries])
+
+
+def _verdict(item: "Version") -> str:
+    """Passed, or which gates failed."""
+    failed = ", ".join(gate.name for gate in item.gates if not gate.passed)
+    return f"[red]failed:[/] {failed}" if failed else SIGN[item.passed]
 
 
 #: The chain in the order in which one follows it: what it is, the data, the code, the run, the machine.
