@@ -26,7 +26,9 @@ class JsonLines(logging.Formatter):
         }
         if call is not None:
             told["request_id"] = call.request_id
-        if record.exc_info:
+        if record.exc_text:  # without the error's message: see `security.nameless`
+            told["trace"] = record.exc_text
+        elif record.exc_info:
             told["trace"] = self.formatException(record.exc_info)
         return json.dumps(told)
 
