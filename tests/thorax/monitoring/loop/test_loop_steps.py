@@ -25,7 +25,7 @@ from thorax.monitoring.loop.gather import Sources
 from thorax.monitoring.loop.journal import Journal, journal_path
 from thorax.monitoring.loop.lock import BusyError
 from thorax.monitoring.loop.rounds import answer, by_hand, give_up
-from thorax.monitoring.loop.steps import Tools
+from thorax.monitoring.loop.steps import Tools, carry_out
 from thorax.prediction_log.record import digest
 from thorax.settings import Settings, load
 
@@ -158,6 +158,24 @@ def test_promotion_is_left_to_a_person_unless_the_settings_say_otherwise(templat
     assert done is not None
     assert done.outcome == "version 2 stands as challenger: a person promotes it (registry.auto_promote is off)"
     assert careful.counts["promote"] == 0
+
+
+def test_another_process_may_train_between_the_revision_and_the_end(world: World) -> None:
+    """As on a cluster, where each is a step of its own."""
+
+    def elsewhere(settings: Settings, reason: str) -> dict[str, Any]:
+        raise InputError("The training has not made a version yet.")
+
+    tools = world.tools
+    here = Tools(tools.sources, tools.made, elsewhere, tools.promote, tools.undisturbed)
+    prepared = answer(world.settings, ALARM, here, lambda: "", through="revise").retraining
+    assert prepared is not None
+    assert prepared.next_step == "train"
+    assert prepared.done["revise"]["added"] == 5
+    world.train(world.settings, prepared.full_reason)
+    done = carry_out(world.settings, world.journal, world.journal.retrainings()[0], here, lambda text: None)
+    assert done.outcome == "version 2 is champion"
+    assert world.journal.unfinished() is None
 
 
 def test_a_version_that_did_not_pass_is_not_promoted(world: World) -> None:
