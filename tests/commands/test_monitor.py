@@ -81,6 +81,25 @@ def test_a_quiet_window_ends_well_and_an_alarm_ends_with_ten(
     assert "version 1 promoted" in page or "Promotions" in page
 
 
+def test_an_alarm_is_told_once_and_a_server_that_is_not_there_does_not_fail_the_run(
+    call: Callable[..., Result], with_registry: Settings
+) -> None:
+    write_log(with_registry, 400, brighter=2.0)
+    where = ["monitor.alerts.webhook.url=http://127.0.0.1:1/", "monitor.alerts.textfile=gauges.prom"]
+    options = [word for text in where for word in ("-S", text)]
+    first = call("report", "--quick", *options)
+    assert first.exit_code == ALARM
+    assert "The webhook cannot be reached" in first.output
+    assert "It is kept, and tried again with the next run." in first.output.replace("\n", " ")
+    gauges = (with_registry.home / "gauges.prom").read_text()
+    assert 'thorax_monitor_status{status="alarm",version="1"} 1.0' in gauges
+    assert 'thorax_monitor_incident{version="1"} 1.0' in gauges
+    call("report", "--quick", *options)
+    waits = call("incidents").output.replace("\n", " ")
+    assert "Not delivered by webhook after 2 tries" in waits
+    assert waits.count("Not delivered") == 1
+
+
 def test_a_window_too_small_gives_no_verdict(call: Callable[..., Result], with_registry: Settings) -> None:
     write_log(with_registry, 400, brighter=1.0)
     found = call("report", "--quick", "--since", "2026-01-01T05:00")

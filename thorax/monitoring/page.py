@@ -144,8 +144,8 @@ def drawing(item: "ColumnDrift", found: "Examination") -> dict[str, Any]:
     labels = _labels(column)
     # Bins for what neither has, other words or missing values, would only be gaps.
     shown = [i for i, label in enumerate(labels) if label not in ("other", "missing") or theirs[i] or ours[i]]
-    picked = ([values[i] for i in shown] for values in (theirs, ours))
-    return {"item": item, "svg": chart.bars(*picked, [labels[i] for i in shown], said(item.column))}
+    grey, blue = ([values[i] for i in shown] for values in (theirs, ours))
+    return {"item": item, "svg": chart.bars(grey, blue, [labels[i] for i in shown], said(item.column))}
 
 
 def _shares(column: Column, sample: Summary, at: int) -> list[float]:
