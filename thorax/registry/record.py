@@ -83,6 +83,7 @@ def record(
             runs = {c.architecture: _child(settings, connection, parent, c) for c in candidates}
             log_data(connection, parent, pd.read_parquet(dataset / "manifest.parquet").head(0), facts)
             _log_pages(connection, parent, "validation", validation)
+            _log_gate(connection, parent, validation / "result.json")
             _log_pages(connection, parent, "selection", selection)
             evaluation = read_json(winner.evaluation / "evaluation.json")
             log_figures(connection, parent, evaluation)
@@ -214,6 +215,19 @@ def log_figures(connection: "MlflowClient", run_id: str, evaluation: Mapping[str
             for part, value in parts.items():
                 if is_figure(value):
                     row[f"test/{finding}/{metric}{'' if part == 'value' else '/' + part}"] = float(value)
+    log_curve(connection, run_id, [(0, row)])
+
+
+def _log_gate(connection: "MlflowClient", run_id: str, file: Path) -> None:
+    """Log what the data gate counted as `data/<figure>`, and each finding's prevalence."""
+    if not file.is_file():
+        return
+    found = read_json(file)
+    facts = found["statistics"]
+    row = {f"data/{name}": float(facts[name]) for name in ("images", "patients", "boxes", "readable") if name in facts}
+    row |= {f"data/{name}": float(len(found[name])) for name in ("critical", "warnings", "expectations")}
+    for label in facts.get("prevalence", []):
+        row[f"data/prevalence/{label['finding']}"] = label["present"] / max(facts["images"], 1)
     log_curve(connection, run_id, [(0, row)])
 
 

@@ -26,6 +26,9 @@ def folders(steps: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     (places["dataset"] / "dataset.json").write_text(json.dumps(facts | {"images": 240, "patients": 120, "boxes": 0}))
     pd.DataFrame({"image_id": ["i0"], "Edema": [1.0]}).to_parquet(places["dataset"] / "manifest.parquet")
     (places["validation"] / "validation.html").write_text("<p>good")
+    labels = [{"finding": "Edema", "present": 60}]
+    found = {"statistics": {"images": 240, "prevalence": labels}, "critical": [], "warnings": ["x"], "expectations": []}
+    (places["validation"] / "result.json").write_text(json.dumps(found))
     (places["selection"] / "selection.json").write_text(json.dumps({"winner": "custom_cnn", "reason": "best"}))
     return places | {"store": steps["store_dir"], "out": tmp_path / "out"}
 
@@ -51,6 +54,8 @@ def test_a_run_is_recorded_whole(
     assert parent.data.params["registry.gates.max_ece"] == str(settings.registry.gates.max_ece)
     assert parent.data.metrics["test/mean/auroc"] == 0.9
     assert parent.data.metrics["test/Edema/auroc/low"] == 0.85
+    assert parent.data.metrics["data/prevalence/Edema"] == 0.25
+    assert (parent.data.metrics["data/images"], parent.data.metrics["data/warnings"]) == (240, 1)
     data = parent.inputs.dataset_inputs[0].dataset
     assert (data.digest, data.name) == ("a" * 32 + ".dir", "phantom")
     names = {item.path for item in client(settings).list_artifacts(facts["run_id"])}
