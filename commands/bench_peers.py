@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from thorax.settings import Settings
 
 PART = "Peers"
-_UP_SECONDS = 120.0
+_UP_SECONDS = 240.0
 
 
 def measure(
