@@ -267,9 +267,9 @@ def dicoms(real: Path | None) -> list[Figure]:
         dataset = pydicom.dcmread(io.BytesIO(data), force=True)
         try:
             picture = read_image_bytes(data, name=name)
-            rim = float(np.quantile(picture.pixels, 0.02))
+            air = float(np.quantile(picture.pixels, 0.002))
             ways = ", ".join(picture.checks) or "upright, a chest"
-            fate = f"read: {picture.width} × {picture.height}, {picture.bits} bit; {ways}; darkest part {rim:.2f}"
+            fate = f"read: {picture.width} × {picture.height}, {picture.bits} bit; {ways}; air at {air:.2f}"
         except ImageError as error:
             fate = f"refused: {error.message.removeprefix(f'{name}: ')}"
         try:
