@@ -92,7 +92,8 @@ def write_markdown(file: Path, found: dict[str, list[Row]]) -> None:
     for name, rows in found.items():
         for what, value, must, ok in rows:
             verdict = "" if ok is None else "reached" if ok else "**missed**"
-            lines.append(f"| {name} | {what} | {value} | {must} | {verdict} |")
+            cells = (name, what, value, must, verdict)
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     block = "\n".join([*lines, "", END])
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     before, mark, rest = text.partition(BEGIN)

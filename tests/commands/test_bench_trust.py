@@ -17,7 +17,7 @@ APP.command()(bench_trust.bench)
 ROWS = [
     ("mean ECE-15", "0.0059", "≤ 0.0060", True),
     ("its size", "7 MB", "< 5 MB", False),
-    ("for you to know", "1", "", None),
+    ("for you to know, |x|", "1", "", None),
 ]
 
 
@@ -75,6 +75,7 @@ def test_the_table_is_written_into_a_page_and_replaced_there(real: Path) -> None
     assert text.startswith("# Trust\n\nWords.\n\n<!--")
     assert text.count("| speed | mean ECE-15 | 0.0059 | ≤ 0.0060 | reached |") == 1
     assert text.count("**missed**") == 1
+    assert "| speed | for you to know, \\|x\\| | 1 |  |  |" in text, "a bar within a cell would end it"
     assert text.count("More words.") == 2
 
 
