@@ -50,4 +50,6 @@ def train(store: Input[Dataset], architecture: str, train_settings: str, network
                 except RegistryError as error:
                     report.warn(f"MLflow does not take the picture of what the network saw. {error}")
             network.metadata.update({"architecture": architecture, "mlflow_run": tell.run_id})
+        for note in facts["notes"]:
+            report.warn(note)
         report.say(f"validation AUROC {facts['validation_auroc']:.3f} at epoch {facts['best_epoch']}")

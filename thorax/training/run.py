@@ -170,6 +170,7 @@ def learn(
         context=len(CONTEXT) if recipe.context else 0,
     )
     _prepare(network, recipe, store, positives, negatives)
+    network.notes += one_sided(store)
     runtime.place(network)
     counts = torch.from_numpy(positives), torch.from_numpy(negatives)
     task = Task(
@@ -228,6 +229,17 @@ def count_labels(store: Any, splits: Sequence[str] = tuple(SPLITS)) -> tuple[np.
                 "Leave it out of data.findings, or add such images.",
             )
     return positives.astype(np.float32), negatives.astype(np.float32)
+
+
+def one_sided(store: Any) -> list[str]:
+    """Say which findings the validation split cannot judge, for want of positives or negatives."""
+    truth = store.truth(store.indices("validation"))
+    told = []
+    for label, what in ((1, "positive"), (0, "negative")):
+        names = [name for name, column in zip(store.findings, truth.T, strict=True) if not (column == label).any()]
+        if names:
+            told.append(f"The validation split has no {what} image of {_list(names)}: left out of its mean AUROC.")
+    return told
 
 
 def _prepare(

@@ -161,7 +161,8 @@ def test_a_validation_finding_of_one_class_is_left_out_of_the_mean(tmp_path, rec
     rows = pd.read_parquet(store / "rows.parquet")
     rows.loc[rows["split"] == "validation", "truth:Edema"] = np.float32(0)
     rows.to_parquet(store / "rows.parquet")
-    train(store, "custom_cnn", recipe.model_copy(update={"epochs": 1}), tmp_path / "out")
+    facts = train(store, "custom_cnn", recipe.model_copy(update={"epochs": 1}), tmp_path / "out")
+    assert facts["notes"] == ["The validation split has no positive image of Edema: left out of its mean AUROC."]
     assert set(json.loads((tmp_path / "out" / "curves.json").read_text())[0]["validation_aurocs"]) == {"Effusion"}
 
 
