@@ -68,3 +68,28 @@ def test_a_log_to_time_is_one_that_reports_can_be_made_of(tmp_path: Path) -> Non
     assert found["columns"] >= 38
     assert 0 < found["seconds"] < found["whole"]
     assert found["mib"] > 50
+
+
+def test_every_shift_of_the_bench_can_be_rendered() -> None:
+    from commands.bench_monitor_pools import Pools
+    from thorax.datasets.phantom.recipe import make_recipe
+    from thorax.datasets.phantom.shift import parse_shift
+    from thorax.settings import Settings
+
+    strengths = Pools(Settings(), Path(), 400, 100)._strengths()
+    assert len(strengths) == 8
+    for texts in strengths.values():
+        assert len(texts) == 3
+        for text in texts:
+            make_recipe(count=10, size=64, seed=1, findings="chexpert-report", shift=parse_shift([text]))
+
+
+@pytest.mark.real_data
+def test_who_is_in_the_real_images_is_read(real_data: Path) -> None:
+    from commands.bench_monitor_pools import _people
+
+    nih, hannover = _people(real_data / "nih256"), _people(real_data / "hannover")
+    assert {row["view"] for row in nih.values()} <= {"PA", "AP", "unknown"}
+    assert sum(row["age"] is not None for row in nih.values()) > 0.9 * len(nih)
+    assert {row["sex"] for row in hannover.values()} <= {"F", "M", "unknown"}
+    assert _people(real_data / "natural") == {}
