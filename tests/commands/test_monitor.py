@@ -159,3 +159,15 @@ def test_a_whole_report_is_drawn_and_stands_in_mlflow(call: Callable[..., Result
     assert found.data.tags["thorax.verdict"] == "alarm"
     assert found.data.metrics["brightness/score"] > 1
     assert np.isfinite(list(found.data.metrics.values())).all()
+
+
+@pytest.mark.slow
+def test_evidently_s_pages_start_on_loopback_with_the_workspace(
+    call: Callable[..., Result], with_registry: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execve", lambda program, command, environment: started.append(command))
+    call("ui", "--port", "8123")
+    ((*_, host, port_option, port),) = started
+    assert (host, port_option, port) == ("127.0.0.1", "--port", "8123")
+    assert (with_registry.var / "monitoring" / "workspace").is_dir()
