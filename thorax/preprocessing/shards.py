@@ -4,6 +4,7 @@
 a row of facts a file (`FACTS`) and the digest of the array.
 """
 
+import io
 import itertools
 import json
 import os
@@ -100,20 +101,19 @@ def write(
     file = folder / f"{key}.npy"
     facts: list[tuple[object, ...]] = []
     kept = 0
-    with atomic_path(file) as temporary:
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(rows), size, size))
+    # Written from front to back, not through a map: a map's pages would count as memory until they reach the disk.
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        stream.write(_header(len(rows), size))
         mine = itertools.islice(results, len(rows))
         for image_id, path, found in zip(rows["image_id"], rows["path"], mine, strict=True):
             place = -1
             if found.pixels is not None:
-                array[kept] = found.pixels
+                stream.write(np.ascontiguousarray(found.pixels).data)
                 place, kept = kept, kept + 1
             facts.append(_facts(image_id, path, found, place))
             advance(1)
-        array.flush()
-        del array
-        if kept < len(rows):
-            _shorten(temporary, kept)
+        stream.seek(0)
+        stream.write(_header(kept, size))
     table = pd.DataFrame(facts, columns=list(FACTS))
     digest = digest_file(file)
     _write_note(folder / f"{key}.parquet", table, digest)
@@ -183,14 +183,9 @@ def _read(file: Path, note: Path) -> Shard | None:
     return Shard(file, digest, int((facts["row"] >= 0).sum()), facts)
 
 
-def _shorten(file: Path, rows: int) -> None:
-    """Cut the unused rows off an array file."""
-    whole = np.load(file, mmap_mode="r", allow_pickle=False)
-    shorter = file.with_suffix(".short")
-    try:
-        array = np.lib.format.open_memmap(shorter, mode="w+", dtype=np.uint8, shape=(rows, *whole.shape[1:]))
-        array[:] = whole[:rows]
-        array.flush()
-        shorter.replace(file)
-    finally:
-        shorter.unlink(missing_ok=True)
+def _header(rows: int, size: int) -> bytes:
+    """Return the header of an array file; NumPy pads it, so that it is as long whatever the number of rows."""
+    buffer = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size)}
+    np.lib.format.write_array_header_1_0(buffer, shape)
+    return buffer.getvalue()

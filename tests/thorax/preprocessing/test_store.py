@@ -241,10 +241,14 @@ def test_a_full_disk_leaves_the_old_store_and_says_so(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np.lib.format, "open_memmap", full)
+    monkeypatch.setattr(shards, "_header", full)
     with pytest.raises(RoomError, match="No room left"):
         build(dataset, data, tmp_path / "store", size=40)
     assert digest_folder(tmp_path / "store") == before
+
+
+def test_a_header_is_as_long_whatever_the_number_of_rows() -> None:
+    assert {len(shards._header(rows, size)) for rows in (0, 1, 4096, 10**7) for size in (32, 2048)} == {128}
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "rows", "json", "version"])
