@@ -136,6 +136,7 @@ def test_a_log_of_another_model_and_an_empty_reference_are_refused() -> None:
 
 @pytest.mark.slow
 def test_false_alarms_come_at_the_stated_rate() -> None:
-    """150 reports without drift at a rate of 5%: between 1 and 15 alarm, three standard errors either way."""
-    alarms = sum(bool(detect(stream(300, 2 * i), stream(600, 2 * i + 1), SETTINGS, seed=i).crossed) for i in range(150))
-    assert 1 <= alarms <= 15
+    """60 windows without drift at a rate of 20%: 12 are expected, and three standard errors either way allowed."""
+    settings = SETTINGS.model_copy(update={"false_alarm_rate": 0.2})
+    found = (detect(stream(300, 2 * i), stream(600, 2 * i + 1), settings, seed=i) for i in range(60))
+    assert 3 <= sum(bool(drift.crossed) for drift in found) <= 21
