@@ -77,6 +77,22 @@ def panels(count: int, most: int = 5, tall: float = 1.0) -> "tuple[Figure, Itera
     return figure, iter(flat[:count])
 
 
+def label_outside(figure: "Figure") -> None:
+    """Keep the labels of scales that all panels share to the left column and to the lowest panel of each column."""
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    places = {axes: axes.get_subplotspec() for axes in shown}
+    lowest: dict[int, int] = {}
+    for place in places.values():
+        lowest[place.colspan.start] = max(lowest.get(place.colspan.start, 0), place.rowspan.start)
+    for axes, place in places.items():
+        if place.colspan.start > 0:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+        if place.rowspan.start < lowest[place.colspan.start]:
+            axes.set_xlabel("")
+            axes.tick_params(labelbottom=False)
+
+
 def legend_above(figure: "Figure") -> None:
     """Write one legend over all panels, taken from the first that was drawn: inside a panel it would hide curves."""
     for axes in figure.axes:

@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thorax.evaluation.calibration_error import equal_mass_bins
-from thorax.evaluation.canvas import BLUE, GREEN, INK, LINE, ORANGE, QUIET, VERMILION, legend_above, panels, thin, words
+from thorax.evaluation.canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    LINE,
+    ORANGE,
+    QUIET,
+    VERMILION,
+    label_outside,
+    legend_above,
+    panels,
+    thin,
+    words,
+)
 from thorax.evaluation.figures_of_merit import Scores
 from thorax.evaluation.ranking import precision_recall_points, roc_points
 from thorax.evaluation.resampling import wilson
@@ -36,6 +49,7 @@ def roc(scores: Scores, facts: dict[str, Any]) -> "Figure":
         )
         ax.text(0.98, 0.06, _bracket("AUROC", metrics["auroc"]), ha="right", bbox=_CLEAR, transform=ax.transAxes)
         _square(ax, finding, "1 − specificity", "sensitivity")
+    label_outside(figure)
     return figure
 
 
@@ -58,6 +72,7 @@ def precision_recall(scores: Scores, facts: dict[str, Any]) -> "Figure":
             0.98, 0.95, _bracket("AUPRC", metrics["auprc"]), ha="right", va="top", bbox=_CLEAR, transform=ax.transAxes
         )
         _square(ax, finding, "recall (sensitivity)", "precision")
+    label_outside(figure)
     return figure
 
 
