@@ -113,3 +113,17 @@ def test_more_than_can_wait_are_told_when_to_come_again(runtime: Runtime) -> Non
 def test_a_length_that_is_no_number_is_refused(runtime: Runtime, length: str) -> None:
     status, _, _ = asyncio.run(Talk(runtime).ask(iter([b"a"]), {"content-length": length}))
     assert status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_all_that_arrives_at_once_is_bounded_too(runtime: Runtime) -> None:
+    """Many bodies that are each small enough would fill the memory together."""
+    talk = Talk(runtime.model_copy(update={"max_batch_bytes": 100_000}))
+
+    async def crowd() -> list[tuple[int, Any, dict[str, str]]]:
+        return await asyncio.gather(*(talk.ask(iter([b"a" * 60_000, 0.05])) for _ in range(5)))
+
+    answers = asyncio.run(crowd())
+    assert sorted(status for status, _, _ in answers) == [200, 200, 200, 503, 503]
+    assert {headers["retry-after"] for status, _, headers in answers if status == 503} == {"5"}
+    status, _, _ = asyncio.run(talk.ask(iter([b"a" * 60_000])))
+    assert status == 200
