@@ -18,7 +18,7 @@ def test_parts_run_and_are_written_down(tmp_path: Path) -> None:
     assert {figure["part"].split(":")[0].split(" ")[0] for figure in found} == {"Memory", "DVC"}
     assert all(figure["found"] >= 0 for figure in found)
     page = (tmp_path / "figures.md").read_text()
-    assert "in shards: pulled" in page and "| ratio |" in page
+    assert "in shards: pulled" in page and "| ratio (half a kB" in page
 
 
 def test_an_unknown_part_is_refused_with_the_nearest() -> None:
