@@ -65,8 +65,10 @@ class Cluster(Section):
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
     environment: dict[str, str] = Field(default={})
-    every_step: Resources = Resources()
-    steps: dict[Step, Resources] = Field(default={})
+    every_step: Resources = Resources(cpu="2", memory="8Gi", timeout_minutes=240)
+    steps: dict[Step, Resources] = Field(
+        default={"train": Resources(cpu="8", memory="32Gi", gpu=1, shared_memory="8Gi", timeout_minutes=2880)}
+    )
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> "Cluster":
