@@ -107,9 +107,13 @@ def test_how_near_the_target_chance_alone_lets_a_sensitivity_be() -> None:
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_the_own_parts_train_and_measure(real_data: Path, home: Path) -> None:
+@pytest.mark.timeout(600)
+def test_the_own_parts_train_and_measure(real_data: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from thorax.settings import load
 
+    # The page has tests of its own.
+    undrawn = "thorax.evaluation.report.write_report"
+    monkeypatch.setattr(undrawn, lambda _seen, _store, folder: (folder / "report.html").write_text("x" * 5000))
     # One epoch of small pictures: that every part runs through, not how well.
     small = ("preprocess.size=64", "evaluation.bootstrap=20", "evaluation.faithfulness=4")
     made = bench_trust_own.Own(load(home), real_data, epochs=1, networks=1, overrides=small)
