@@ -83,7 +83,7 @@ bench-train: setup ## Measure training: against the bare step and a plain loop, 
 
 .PHONY: bench-data
 bench-data: setup ## Measure reading, checking and preprocessing of images
-	@$(BIN)/python -m commands.bench_data
+	@$(BIN)/python -m commands.bench_data --markdown docs/data-figures.md
 
 .PHONY: bench-trust
 bench-trust: setup ## Measure calibration, conformal answers, explanation and evaluation
@@ -91,11 +91,11 @@ bench-trust: setup ## Measure calibration, conformal answers, explanation and ev
 
 .PHONY: bench-serve
 bench-serve: setup ## Measure the service: throughput, latency, memory
-	@$(BIN)/python -m commands.bench_serve
+	@$(BIN)/python -m commands.bench_serve --markdown docs/serving-figures.md
 
 .PHONY: bench-monitor
 bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, how soon each drift is seen
-	@$(BIN)/python -m commands.bench_monitor
+	@$(BIN)/python -m commands.bench_monitor --markdown docs/monitoring.md
 
 .PHONY: bench-registry
 bench-registry: setup ## Measure promotion: its time, its safety, and the errors of its gate

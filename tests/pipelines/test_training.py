@@ -61,7 +61,8 @@ def changed(home, override):
         ("evaluation.bootstrap=50", {"evaluate", "register"}),
         ("calibration.target=0.8", {"calibrate"}),
         ("validation.min_positives=9", {"validate"}),
-        ("preprocess.size=64", {"preprocess"}),
+        # The gate decodes each file once, for the store too, at the size that the store has.
+        ("preprocess.size=64", {"validate", "preprocess"}),
     ],
 )
 def test_a_setting_repeats_only_the_steps_that_read_it(home, override, repeated):

@@ -44,7 +44,7 @@ class Webhook(Section):
     """Alerts by HTTP POST; none is sent where `url` is null."""
 
     url: str | None = None
-    secret_variable: str = "THORAX_WEBHOOK_SECRET"  # noqa: S105  # the variable's name
+    secret_variable: str = "THORAX_ALERT_SECRET"  # noqa: S105  # the variable's name
 
 
 class Alerts(Section):

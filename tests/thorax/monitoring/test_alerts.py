@@ -77,7 +77,7 @@ def news(history: History) -> Notice:
 
 
 def test_a_webhook_is_signed_and_sent_once(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("THORAX_WEBHOOK_SECRET", "s3cret")
+    monkeypatch.setenv("THORAX_ALERT_SECRET", "s3cret")
     history = History(tmp_path / "h.db")
     ways = channels(Alerts.model_validate({"webhook": {"url": receiver.url}}))
     notice = news(history)
