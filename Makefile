@@ -79,27 +79,27 @@ bench: bench-train ## Measure training against plain loops, and what orchestrati
 
 .PHONY: bench-train
 bench-train: setup ## Measure training: against the bare step and a plain loop, memory, and a GPU where there is one
-	@$(BIN)/python -m commands.bench_train
+	@$(BIN)/python -m commands.bench.train
 
 .PHONY: bench-data
 bench-data: setup ## Measure reading, checking and preprocessing of images
-	@$(BIN)/python -m commands.bench_data --markdown docs/data-figures.md
+	@$(BIN)/python -m commands.bench.data --markdown docs/data-figures.md
 
 .PHONY: bench-trust
 bench-trust: setup ## Measure calibration, conformal answers, explanation and evaluation
-	@$(BIN)/python -m commands.bench_trust
+	@$(BIN)/python -m commands.bench.trust
 
 .PHONY: bench-serve
 bench-serve: setup ## Measure the service: throughput, latency, memory
-	@$(BIN)/python -m commands.bench_serve --markdown docs/serving-figures.md
+	@$(BIN)/python -m commands.bench.serve --markdown docs/serving-figures.md
 
 .PHONY: bench-monitor
 bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, how soon each drift is seen
-	@$(BIN)/python -m commands.bench_monitor --markdown docs/monitoring.md
+	@$(BIN)/python -m commands.bench.monitor --markdown docs/monitoring.md
 
 .PHONY: bench-registry
 bench-registry: setup ## Measure promotion: its time, its safety, and the errors of its gate
-	@$(BIN)/python -m commands.bench_registry --markdown docs/registry.md
+	@$(BIN)/python -m commands.bench.registry --markdown docs/registry.md
 
 .PHONY: pictures
 pictures: setup ## Make the pictures of the documentation again, from the latest run

@@ -205,7 +205,7 @@ def _version(settings: "Settings") -> None:
 
 
 def _shown(settings: "Settings") -> "Turn":
-    from commands.monitor_loop import one_round, tell
+    from commands.monitor.loop import one_round, tell
 
     found = one_round(settings, quick=True)
     tell(found)

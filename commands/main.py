@@ -4,10 +4,11 @@ import sys
 
 import typer
 
-from commands import data, models, monitor, monitor_loop, pipeline
+from commands import data, models, monitor, pipeline
 from commands.console import err, out
 from commands.crossval import crossval
 from commands.log import app as log_app
+from commands.monitor import loop as monitor_loop
 from commands.predict import predict
 from commands.retrain import retrain
 from commands.serve import app as serve_app

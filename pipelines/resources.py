@@ -36,7 +36,7 @@ def equip(task: dsl.PipelineTask, step: str, cluster: Cluster) -> dsl.PipelineTa
         kubernetes.empty_dir_mount(
             task,
             volume_name="shm",
-            mount_path="/dev/shm",  # noqa: S108
+            mount_path="/dev/shm",  # noqa: S108  # nosec B108
             medium="Memory",
             size_limit=given.shared_memory,
         )

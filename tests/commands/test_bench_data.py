@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from commands.bench_data import app
+from commands.bench.data import app
 
 
 @pytest.mark.slow

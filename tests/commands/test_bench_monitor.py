@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from stream_factory import embedded, stream
 
-from commands import bench_monitor
-from commands.bench_monitor_detection import Drawer, power, quiet
-from commands.bench_monitor_pools import PATIENT, mixed
+from commands.bench import monitor as bench_monitor
+from commands.bench.monitor_detection import Drawer, power, quiet
+from commands.bench.monitor_pools import PATIENT, mixed
 from thorax.settings import Monitor
 
 SETTINGS = Monitor(resamples=50, min_rows=100)
@@ -61,7 +61,7 @@ def test_the_tests_that_evidentlys_preset_would_choose_are_those_it_chooses() ->
 
 @pytest.mark.slow
 def test_a_log_to_time_is_one_that_reports_can_be_made_of(tmp_path: Path) -> None:
-    from commands.bench_monitor_speed import measure, prepare
+    from commands.bench.monitor_speed import measure, prepare
 
     prepare(tmp_path, 1200)
     found = measure(tmp_path, "verdict")
@@ -71,7 +71,7 @@ def test_a_log_to_time_is_one_that_reports_can_be_made_of(tmp_path: Path) -> Non
 
 
 def test_every_shift_of_the_bench_can_be_rendered() -> None:
-    from commands.bench_monitor_pools import Pools
+    from commands.bench.monitor_pools import Pools
     from thorax.datasets.phantom.recipe import make_recipe
     from thorax.datasets.phantom.shift import parse_shift
     from thorax.settings import Settings
@@ -86,7 +86,7 @@ def test_every_shift_of_the_bench_can_be_rendered() -> None:
 
 @pytest.mark.real_data
 def test_who_is_in_the_real_images_is_read(real_data: Path) -> None:
-    from commands.bench_monitor_pools import _people
+    from commands.bench.monitor_pools import _people
 
     nih, hannover = _people(real_data / "nih256"), _people(real_data / "hannover")
     assert {row["view"] for row in nih.values()} <= {"PA", "AP", "unknown"}

@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from commands.bench_registry import bench
-from commands.bench_registry_parts import Race, race_rows
+from commands.bench.registry import bench
+from commands.bench.registry_parts import Race, race_rows
 from thorax.errors import InputError, RegistryError
 
 

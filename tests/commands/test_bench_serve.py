@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from commands.bench_change import _changes
-from commands.bench_corpus import mutants, seeds, tricks
-from commands.bench_figures import at_least, at_most, none_of, rows_of, told, write_markdown
-from commands.bench_load import Load
-from commands.bench_memory import slope
+from commands.bench.change import _changes
+from commands.bench.corpus import mutants, seeds, tricks
+from commands.bench.figures import at_least, at_most, none_of, rows_of, told, write_markdown
+from commands.bench.load import Load
+from commands.bench.memory import slope
 from thorax.errors import ImageError, InputError
 from thorax.imaging import read_image_bytes
 
@@ -82,7 +82,7 @@ def test_every_trick_is_refused_and_the_bombs_claim_what_they_should() -> None:
 def test_an_unknown_part_is_refused_with_the_nearest() -> None:
     import typer
 
-    from commands.bench_serve import bench
+    from commands.bench.serve import bench
 
     app = typer.Typer()
     app.command()(bench)

@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from commands.bench_train import show, to_markdown
-from commands.bench_train_parts import Rate
+from commands.bench.train import show, to_markdown
+from commands.bench.train_parts import Rate
 
 
 def test_a_rate_is_images_over_seconds():
@@ -32,7 +32,7 @@ def test_the_table_names_every_rate_and_ratio(capsys):
 def test_it_runs_and_the_ratios_are_of_its_own_rates(monkeypatch, project, tmp_path):
     import typer
 
-    from commands.bench_train import bench
+    from commands.bench.train import bench
 
     monkeypatch.chdir(project)
     app = typer.Typer()

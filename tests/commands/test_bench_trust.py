@@ -8,8 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from commands import bench_trust, bench_trust_own, bench_trust_parts
-from commands.bench_trust_strange import childlike
+from commands.bench import trust as bench_trust
+from commands.bench import trust_own as bench_trust_own
+from commands.bench import trust_parts as bench_trust_parts
+from commands.bench.trust_strange import childlike
 from thorax.errors import InputError
 
 APP = typer.Typer()

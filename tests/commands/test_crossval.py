@@ -10,10 +10,10 @@ from trainable_store import add_boxes, quick_recipe, write_store
 from typer.testing import CliRunner
 
 from commands import crossval as command
-from commands.crossval_arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
-from commands.crossval_pool import figures, located, pool
-from commands.crossval_tables import to_markdown
-from commands.crossval_unit import box_agreement
+from commands.crossval.arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
+from commands.crossval.pool import figures, located, pool
+from commands.crossval.tables import to_markdown
+from commands.crossval.unit import box_agreement
 from thorax.errors import InputError
 from thorax.settings import load
 
@@ -146,7 +146,7 @@ def test_an_unknown_architecture_is_named_before_anything_is_trained(with_store)
 
 @pytest.mark.slow
 def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch, tmp_path):
-    from commands import crossval_unit
+    from commands.crossval import unit as crossval_unit
 
     ran = []
     real = crossval_unit.run_unit
@@ -180,7 +180,7 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
 
 @pytest.mark.slow
 def test_a_unit_compares_every_kind_of_map_with_the_readers_boxes(tmp_path):
-    from commands.crossval_unit import run_unit
+    from commands.crossval.unit import run_unit
 
     store = add_boxes(write_store(tmp_path / "store", count=120))
     recipe = quick_recipe(epochs=5, boxes={"weight": 5.0}, stride=8).model_dump(mode="json")

@@ -18,9 +18,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from commands import monitor_loop
 from commands.main import app
-from commands.monitor_loop import ALARM, seconds_of
+from commands.monitor import loop as monitor_loop
+from commands.monitor.loop import ALARM, seconds_of
 from thorax.errors import InputError, RegistryError, ThoraxError
 from thorax.monitoring.loop.journal import Journal, journal_path
 from thorax.registry.bundles import fetch

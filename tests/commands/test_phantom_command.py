@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from commands.phantom import app
+from commands.data.phantom import app
 from thorax.errors import InputError
 
 ARGUMENTS = ["make-phantom", "--count", "6", "--size", "32", "--seed", "1"]

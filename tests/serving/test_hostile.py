@@ -1,6 +1,6 @@
 """Whatever is sent, the service answers or refuses with a reason; it never fails inside, and it stays up.
 
-`python -m commands.bench_serve --part hostile` sends thousands, to real workers; these are enough to notice a change.
+`python -m commands.bench.serve --part hostile` sends thousands, to real workers; these are enough to notice a change.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from commands.bench_corpus import dicom, mutants, seeds, tricks
-from commands.bench_hostile import Verdict, explained, odd, schemathesis, upload
+from commands.bench.corpus import dicom, mutants, seeds, tricks
+from commands.bench.hostile import Verdict, explained, odd, schemathesis, upload
 from serving.launch import Running, launched
 from thorax.settings import load
 

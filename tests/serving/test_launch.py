@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from commands.bench_change import measure_kills, measure_swaps
-from commands.bench_figures import Figure
+from commands.bench.change import measure_kills, measure_swaps
+from commands.bench.figures import Figure
 from serving.launch import running
 from thorax.errors import BundleError, SettingsError
 from thorax.settings import load

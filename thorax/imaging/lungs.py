@@ -1,6 +1,6 @@
 """Where the lungs lie: a box around both, by a linear regression on the features that tell the pose.
 
-The weights lie in `lungs.json` beside this module. `python -m commands.make_pose` learns them from phantoms, whose
+The weights lie in `lungs.json` beside this module. `python -m commands.data.pose` learns them from phantoms, whose
 lungs are known exactly; how well the box fits is measured by `make bench-data` and told in docs/data.md.
 """
 

@@ -1,6 +1,6 @@
 """Is it a frontal chest, upright, with air dark? Told by a linear score over edges and coarse grey levels.
 
-The weights lie in `pose.json` beside this module, 656 numbers and a bias. `python -m commands.make_pose` learns them
+The weights lie in `pose.json` beside this module, 656 numbers and a bias. `python -m commands.data.pose` learns them
 from phantoms, and from drawn pictures that are no chest; no real radiograph takes part. How good they are on real ones
 is measured by `make bench-data` and told in docs/data.md.
 """

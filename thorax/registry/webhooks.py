@@ -20,7 +20,7 @@ from thorax.registry.tracking import client, speaking
 from thorax.settings import Settings
 
 #: The environment variable that holds the secret, for who registers the webhook and who receives it.
-SECRET = "THORAX_WEBHOOK_SECRET"  # noqa: S105 (the variable's name)
+SECRET = "THORAX_WEBHOOK_SECRET"  # noqa: S105  # nosec B105  # the name of a variable
 #: Seconds by which a message may be old, or from the future: longer would let it be sent again by another.
 TOLERANCE = 300
 _SHORTEST = 16

@@ -193,7 +193,7 @@ def test_a_kill_at_any_point_is_healed_by_the_next_decision(
 @pytest.mark.timeout(300)
 def test_processes_that_promote_at_once_lose_nothing(with_registry: Settings) -> None:
     """A short form of `make bench-registry`, which runs eight processes of two hundred rounds."""
-    from commands.bench_registry_parts import race
+    from commands.bench.registry_parts import race
 
     (with_registry.home / "params.yaml").write_text(
         (with_registry.home / "params.yaml").read_text().replace("bootstrap: 1000", "bootstrap: 100")

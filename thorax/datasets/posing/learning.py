@@ -37,7 +37,7 @@ def learn(phantoms: int = 800, pictures: int = 8000, seed: int = 0) -> tuple[dic
     others = [features(turned(pick()[0], int(rng.integers(1, 8)))) for _ in range(pictures)]
     others += [features(no_chest(rng, pool)) for _ in range(pictures)]
     about = {
-        "made_by": "python -m commands.make_pose",
+        "made_by": "python -m commands.data.pose",
         "made_from": {"phantoms": phantoms, "pictures": 3 * pictures, "seed": seed},
     }
     pose = _separate(np.array(seen, dtype=np.float64), np.array(others, dtype=np.float64))

@@ -21,7 +21,7 @@ def tune(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Search settings of `train` for the highest validation AUROC; Ctrl-C keeps what is done."""
-    from commands.tune_report import result_of, show, write_override
+    from commands.tune.report import result_of, show, write_override
     from thorax.settings import load
 
     settings = load(overrides=set_ or (), preset=preset)
@@ -51,7 +51,7 @@ def run(settings: "Settings", architecture: str, name: str, trials: int, timeout
     from filelock import FileLock, Timeout
 
     from commands.stores import built_store
-    from commands.tune_runs import Runs
+    from commands.tune.runs import Runs
     from thorax.errors import InputError
     from thorax.models import specification
     from thorax.preprocessing.store import ImageStore

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.console import err, out, print_json, progress, table
-from commands.data_shared import Json, Set, load, words
+from commands.data.shared import Json, Set, load, words
 from thorax.errors import InputError
 
 if TYPE_CHECKING:

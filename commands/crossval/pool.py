@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from commands.crossval_unit import FIGURES
+from commands.crossval.unit import FIGURES
 
 
 @dataclass(frozen=True)

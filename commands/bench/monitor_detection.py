@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from commands.bench_monitor_pools import PATIENT
+from commands.bench.monitor_pools import PATIENT
 from thorax.settings import Monitor
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.bench_figures import Figure, at_least, at_most, none_of, told
-from commands.bench_load import Load, Plan, request_bytes, run_load, run_plan
-from commands.bench_watch import kill, kill_all, workers
+from commands.bench.figures import Figure, at_least, at_most, none_of, told
+from commands.bench.load import Load, Plan, request_bytes, run_load, run_plan
+from commands.bench.watch import kill, kill_all, workers
 
 if TYPE_CHECKING:
     from serving.launch import Running

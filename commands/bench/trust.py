@@ -1,6 +1,6 @@
 """`make bench-trust`: whether a model may be believed, measured, beside what was agreed.
 
-    python -m commands.bench_trust --real ../shared/data --markdown docs/trust.md
+    python -m commands.bench.trust --real ../shared/data --markdown docs/trust.md
 
 `--list` says what the parts are. Those that need real radiographs are left out where there are none.
 """
@@ -45,8 +45,8 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure calibration, conformal answers, strangeness, explanation and evaluation."""
-    from commands import bench_trust_own as with_network
-    from commands import bench_trust_parts as parts
+    from commands.bench import trust_own as with_network
+    from commands.bench import trust_parts as parts
     from thorax.settings import load
 
     if list_parts:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.bench_corpus import mutants, seeds, tricks
-from commands.bench_figures import Figure, at_most, none_of, told
-from commands.bench_watch import memory_mib, workers
+from commands.bench.corpus import mutants, seeds, tricks
+from commands.bench.figures import Figure, at_most, none_of, told
+from commands.bench.watch import memory_mib, workers
 
 if TYPE_CHECKING:
     from thorax.settings import Settings

@@ -1,8 +1,8 @@
 """`make bench-serve`: everything that the service must reach, measured on this machine in one run.
 
-    python -m commands.bench_serve                                   all parts
-    python -m commands.bench_serve --part speed --part peers         two of them
-    python -m commands.bench_serve --markdown docs/serving-figures.md --json
+    python -m commands.bench.serve                                   all parts
+    python -m commands.bench.serve --part speed --part peers         two of them
+    python -m commands.bench.serve --markdown docs/serving-figures.md --json
 
 The network is whole but not trained: as fast as a trained one. Each part is bounded in time by its options.
 """
@@ -18,7 +18,7 @@ import typer
 from commands.console import err, out, print_json, table
 
 if TYPE_CHECKING:
-    from commands.bench_figures import Figure
+    from commands.bench.figures import Figure
     from thorax.settings import Settings
 
 PARTS = ("speed", "peers", "start", "swap", "kill", "hostile", "memory")
@@ -44,7 +44,7 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure the service."""
-    from commands.bench_bundle import bench_bundle
+    from commands.bench.bundle import bench_bundle
     from thorax.errors import InputError, nearest
     from thorax.settings import load
 
@@ -57,37 +57,37 @@ def bench(
     image = files[0].read_bytes()
 
     def speed(settings: "Settings") -> "list[Figure]":
-        from commands.bench_speed import measure
+        from commands.bench.speed import measure
 
         return measure(settings, made, files, clients, seconds, rounds)
 
     def peers(settings: "Settings") -> "list[Figure]":
-        from commands.bench_peers import measure
+        from commands.bench.peers import measure
 
         return measure(settings, made, files, clients, seconds, rounds)
 
     def start(settings: "Settings") -> "list[Figure]":
-        from commands.bench_start import measure
+        from commands.bench.start import measure
 
         return measure(settings, made, image, rounds)
 
     def swap(settings: "Settings") -> "list[Figure]":
-        from commands.bench_change import measure_swaps
+        from commands.bench.change import measure_swaps
 
         return measure_swaps(settings, made, files[:8], 16, seconds, swaps)
 
     def kill(settings: "Settings") -> "list[Figure]":
-        from commands.bench_change import measure_kills
+        from commands.bench.change import measure_kills
 
         return measure_kills(settings, made, image, 8, kills)
 
     def hostile_(settings: "Settings") -> "list[Figure]":
-        from commands.bench_hostile import measure
+        from commands.bench.hostile import measure
 
         return measure(settings, made, image, hostile, real or _real_data(), examples)
 
     def memory(settings: "Settings") -> "list[Figure]":
-        from commands.bench_memory import measure
+        from commands.bench.memory import measure
 
         return measure(settings, made, files, minutes, 8)
 
@@ -105,7 +105,7 @@ def bench(
 
 
 def _show(figures: "list[Figure]", what: str, markdown: Path | None, json: bool) -> None:
-    from commands.bench_figures import rows_of, write_markdown
+    from commands.bench.figures import rows_of, write_markdown
 
     if markdown is not None:
         write_markdown(markdown, "How the service serves", _said(what), figures)

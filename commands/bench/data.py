@@ -1,7 +1,7 @@
 """`make bench-data`: what checking, reading, preparing and versioning of data reach, beside what they should.
 
-    python -m commands.bench_data --real ../shared/data --markdown docs/data-figures.md --json
-    python -m commands.bench_data --part speed --part memory
+    python -m commands.bench.data --real ../shared/data --markdown docs/data-figures.md --json
+    python -m commands.bench.data --part speed --part memory
 
 Without real radiographs, drawn ones and made-up tables of the same size stand in, and parts without any are left out.
 """
@@ -17,7 +17,7 @@ import typer
 from commands.console import err, print_json, table
 
 if TYPE_CHECKING:
-    from commands.bench_figures import Figure
+    from commands.bench.figures import Figure
 
 app = typer.Typer(add_completion=False)
 PARTS = ("speed", "memory", "tables", "neighbours", "pose", "lungs", "dicom", "faults", "dvc")
@@ -33,9 +33,9 @@ def bench_data(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure the data side of Thorax; about ten minutes on two quiet cores."""
-    from commands import bench_data_images as images
-    from commands import bench_data_tables as tables
-    from commands.bench_figures import rows_of, write_markdown
+    from commands.bench import data_images as images
+    from commands.bench import data_tables as tables
+    from commands.bench.figures import rows_of, write_markdown
     from thorax.errors import InputError, nearest
 
     wanted = tuple(part or PARTS)

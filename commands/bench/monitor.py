@@ -1,6 +1,6 @@
 """`make bench-monitor`: how fast a report is, how soon a drift is seen, and how often none is seen wrongly.
 
-python -m commands.bench_monitor --real ../shared/data --markdown docs/monitoring.md
+python -m commands.bench.monitor --real ../shared/data --markdown docs/monitoring.md
 """
 
 import os
@@ -14,7 +14,7 @@ import typer
 from commands.console import out, print_json, progress, table
 
 if TYPE_CHECKING:
-    from commands.bench_monitor_detection import Power, Quiet
+    from commands.bench.monitor_detection import Power, Quiet
     from thorax.settings import Settings
 
 PARTS = {
@@ -51,7 +51,7 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure the speed of reports, and how well drift is told from chance."""
-    from commands.bench_monitor_pools import Pools
+    from commands.bench.monitor_pools import Pools
     from thorax.errors import InputError, nearest
     from thorax.settings import load
 
@@ -85,7 +85,7 @@ def bench(
 
 
 def _speed(folder: Path, rows: list[int]) -> Section:
-    from commands.bench_monitor_speed import KINDS, measure, prepare
+    from commands.bench.monitor_speed import KINDS, measure, prepare
 
     body = []
     with progress("Timing reports", len(rows) * len(KINDS)) as advance:
@@ -114,7 +114,7 @@ def _speed(folder: Path, rows: list[int]) -> Section:
 def _detection(
     settings: "Settings", wanted: list[str], phantoms: Any, radiographs: Any, counts: tuple[int, int, int, int]
 ) -> list[Section]:
-    from commands.bench_monitor_detection import power, quiet
+    from commands.bench.monitor_detection import power, quiet
 
     windows, streams, compared, resamples = counts
     monitor = settings.monitor.model_copy(update={"resamples": resamples})

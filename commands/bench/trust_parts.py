@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from commands.bench_trust import Row
+    from commands.bench.trust import Row
 
 _ALPHA = 0.1
 

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands import data_versions, phantom
 from commands.console import err, out, print_json, progress, table
-from commands.data_shared import Json, Out, Root, Set, Source, load, opened_root, words
+from commands.data import phantom
+from commands.data import versions as data_versions
+from commands.data.shared import Json, Out, Root, Set, Source, load, opened_root, words
 
 if TYPE_CHECKING:
     from pathlib import Path

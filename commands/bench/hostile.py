@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from commands.bench_corpus import mutants, seeds, tricks, zipped
-from commands.bench_figures import Figure, at_most, none_of, told
-from commands.bench_watch import memory_mib, workers
+from commands.bench.corpus import mutants, seeds, tricks, zipped
+from commands.bench.figures import Figure, at_most, none_of, told
+from commands.bench.watch import memory_mib, workers
 
 if TYPE_CHECKING:
     import httpx

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.bench_figures import Figure, at_most, told
-from commands.bench_watch import memory_mib, workers
+from commands.bench.figures import Figure, at_most, told
+from commands.bench.watch import memory_mib, workers
 
 if TYPE_CHECKING:
     from thorax.settings import Settings

@@ -174,7 +174,7 @@ def memory(settings: "Settings", architecture: str, store: Any, threads: int) ->
             "threads": threads,
         }
         answer = subprocess.run(
-            [sys.executable, "-m", "commands.bench_train_parts"],
+            [sys.executable, "-m", "commands.bench.train_parts"],
             input=json.dumps(order),
             capture_output=True,
             text=True,

@@ -11,7 +11,7 @@ from commands.console import err, print_json, progress
 from commands.stores import built_store
 
 if TYPE_CHECKING:
-    from commands.crossval_arms import Arm
+    from commands.crossval.arms import Arm
     from thorax.settings import Settings
 
 
@@ -38,7 +38,7 @@ def crossval(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Cross-validate by patient; what is finished is kept, and the same command goes on from there."""
-    from commands.crossval_tables import show, to_markdown
+    from commands.crossval.tables import show, to_markdown
     from thorax.settings import load
 
     overrides = [*([f"data.source={source}"] if source else []), *([f"preprocess.size={size}"] if size else [])]
@@ -69,7 +69,7 @@ def choose_arms(
     Raises:
         InputError: an unknown architecture or technique; the nearest is named.
     """
-    from commands import crossval_arms as known
+    from commands.crossval import arms as known
     from thorax.models import specification
 
     names = architectures or list(settings.train.architectures)
@@ -136,7 +136,7 @@ def run_units(orders: list[dict[str, Any]], workers: int) -> None:
 
 
 def _run(waiting: list[dict[str, Any]], workers: int) -> Iterator[str]:
-    from commands.crossval_unit import run_unit
+    from commands.crossval.unit import run_unit
 
     if workers == 1:
         for order in waiting:
@@ -178,7 +178,7 @@ def summarise(settings: "Settings", orders: list[dict[str, Any]], folds: int, ba
         A JSON-able dict: base, folds, units, finished, hours_left (None before any unit), and a task: images, patients,
         `arms` (`crossval_pool.figures`) and `boxes` (`crossval_pool.located`).
     """
-    from commands.crossval_pool import figures, located, pool
+    from commands.crossval.pool import figures, located, pool
 
     units = {order["out"]: found for order in orders if (found := _result(order)) is not None}
     done = [order for order in orders if order["out"] in units]

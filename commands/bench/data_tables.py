@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.bench_figures import Figure, at_least, at_most, told
+from commands.bench.figures import Figure, at_least, at_most, told
 
 if TYPE_CHECKING:
     import pandas as pd

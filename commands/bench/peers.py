@@ -1,6 +1,6 @@
 """The service beside what others would build: FastAPI with eager PyTorch, and `mlflow models serve` of the same bundle.
 
-    python -m commands.bench_peers BUNDLE PORT THREADS LIMIT      the FastAPI service itself, as a process of its own
+    python -m commands.bench.peers BUNDLE PORT THREADS LIMIT      the FastAPI service itself, as a process of its own
 
 The peers read and prepare images as Thorax does, answer with probabilities alone, and keep no log. Each is tuned: the
 better of its ways to use two cores counts.
@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.bench_figures import Figure, at_least, told
-from commands.bench_load import raw_request, request_bytes, run_load
+from commands.bench.figures import Figure, at_least, told
+from commands.bench.load import raw_request, request_bytes, run_load
 
 if TYPE_CHECKING:
     from thorax.settings import Settings
@@ -76,7 +76,7 @@ def _invocation(address: str, image: bytes) -> bytes:
 def fastapi(bundle: Path, threads: int, limit: int) -> Iterator[str]:
     """Run the FastAPI service; `limit` requests are scored at once, each on `threads` threads."""
     port = _free_port()
-    command = [sys.executable, "-m", "commands.bench_peers", str(bundle), str(port), str(threads), str(limit)]
+    command = [sys.executable, "-m", "commands.bench.peers", str(bundle), str(port), str(threads), str(limit)]
     with _process(command, {"OMP_NUM_THREADS": str(threads)}, f"http://127.0.0.1:{port}/livez") as address:
         yield address.removesuffix("/livez")
 

@@ -10,7 +10,7 @@ from thorax.settings import Settings
 if TYPE_CHECKING:
     import numpy as np
 
-    from commands.bench_trust import Row
+    from commands.bench.trust import Row
     from thorax.calibration.outputs import Outputs
 
 #: A quarter of the patients for the test, a fifth for calibration: enough positives to judge a sensitivity by.
@@ -212,7 +212,7 @@ def strange(made: Own) -> "list[Row]":
     """Tell other things, and radiographs that were turned, negated or shrunk, from test radiographs."""
     import numpy as np
 
-    from commands.bench_trust_strange import others
+    from commands.bench.trust_strange import others
     from thorax.calibration import Calibration
     from thorax.evaluation.ranking import auroc
     from thorax.preprocessing.store import ImageStore

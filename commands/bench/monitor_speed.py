@@ -1,6 +1,6 @@
 """How long a report takes, and in how much memory: each measurement in a process of its own.
 
-python -m commands.bench_monitor_speed FOLDER KIND    measures one KIND of report on the log that lies in FOLDER
+python -m commands.bench.monitor_speed FOLDER KIND    measures one KIND of report on the log that lies in FOLDER
 """
 
 import json
@@ -83,7 +83,7 @@ def sample(rows: int, seed: int) -> "pd.DataFrame":
 def measure(folder: Path, kind: str) -> dict[str, float]:
     """Measure one kind of report in a process of its own: `seconds` of the call, `whole` of the process, `mib`."""
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "commands.bench_monitor_speed", str(folder), kind]
+    command = [sys.executable, "-m", "commands.bench.monitor_speed", str(folder), kind]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return found | {"whole": time.perf_counter() - begin}

@@ -1,4 +1,4 @@
-"""`python -m commands.make_pose`: learn again how an upright chest looks and where its lungs lie; write the weights."""
+"""`python -m commands.data.pose`: learn again how an upright chest looks and where its lungs lie; write the weights."""
 
 import sys
 from pathlib import Path

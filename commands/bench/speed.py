@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from commands.bench_figures import Figure, at_least, at_most, none_of, told
-from commands.bench_load import request_bytes, run_load
-from commands.bench_watch import memory_mib, workers
-from commands.bench_watch import processor_seconds as spent_by
+from commands.bench.figures import Figure, at_least, at_most, none_of, told
+from commands.bench.load import request_bytes, run_load
+from commands.bench.watch import memory_mib, workers
+from commands.bench.watch import processor_seconds as spent_by
 
 if TYPE_CHECKING:
     from thorax.bundle import Bundle

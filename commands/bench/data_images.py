@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.bench_figures import Figure, at_least, at_most, told
+from commands.bench.figures import Figure, at_least, at_most, told
 
 if TYPE_CHECKING:
     import numpy as np

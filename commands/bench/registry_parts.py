@@ -18,7 +18,7 @@ from thorax.errors import RegistryError, ThoraxError
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
-    from commands.bench_registry import Row
+    from commands.bench.registry import Row
 
 _WORKER = """
 import sys

@@ -1,6 +1,6 @@
 """`make bench-train`: how fast images are preprocessed and networks trained, beside a plain loop in the same run.
 
-    python -m commands.bench_train --architecture resnet50 --size 96 --batch 32 --seconds 10 --json
+    python -m commands.bench.train --architecture resnet50 --size 96 --batch 32 --seconds 10 --json
 
 Three rates a network, in images a second, of the same network, batch, image size and number of threads:
 
@@ -75,7 +75,7 @@ def measure(
 
     import torch
 
-    from commands import bench_train_parts as parts
+    from commands.bench import train_parts as parts
     from thorax.models import specification
 
     threads = threads or len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
 """`make bench-registry`: how quick and how safe promotion is, and how often the gate against the champion is wrong.
 
-    python -m commands.bench_registry --markdown docs/registry.md --json
+    python -m commands.bench.registry --markdown docs/registry.md --json
 
 Four parts, on a scratch registry filled with copies of the newest bundle of this project (or of `--bundle`):
 
@@ -36,7 +36,7 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure promotion: its time, its safety, and the errors of the gate against the champion."""
-    from commands import bench_registry_parts as parts
+    from commands.bench import registry_parts as parts
     from thorax.errors import InputError, nearest
     from thorax.settings import load
 
