@@ -44,7 +44,7 @@ class Project:
         (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         for name in ("dvc.yaml", ".gitignore"):
             shutil.copy(source / name, folder / name)
-        for name in ("components", "pipelines", "thorax"):  # what the stages of dvc.yaml depend on
+        for name in ("components", "pipelines", "presets", "thorax"):  # what the stages of dvc.yaml depend on
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.git("init", "-q")
         self.dvc("init", "-q")
