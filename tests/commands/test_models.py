@@ -177,4 +177,5 @@ def test_promotion_and_rollback_take_at_most_four_seconds(with_registry: Setting
     slowness = max(1.0, processor_seconds("-c", "import mlflow") / 1.6)
     for arguments in (["promote", "2"], ["rollback"]):
         command = ("-m", "commands.main", "models", *arguments)
-        assert processor_seconds(*command, THORAX_HOME=str(with_registry.home)) <= 4.0 * slowness * 2  # two, because a loaded machine is not slow evenly
+        # Twice, because a loaded machine is not evenly slow; the bench holds the bound itself.
+        assert processor_seconds(*command, THORAX_HOME=str(with_registry.home)) <= 2 * 4.0 * slowness
