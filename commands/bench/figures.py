@@ -1,6 +1,6 @@
 """What a bench found beside what it should reach, as a table for people and as Markdown for a page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,48 @@ def rows_of(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
 
 
 def write_markdown(path: Path, title: str, said: str, figures: Sequence[Figure]) -> None:
-    """Write a page with one table a part."""
+    """Write a page with one table a part; parts that were not measured now keep what the page says of them."""
     from thorax.files import write_text
 
-    lines = [f"# {title}", "", said, ""]
+    sections = sections_of(path.read_text(encoding="utf-8"), "## ") if path.is_file() else {}
     for part in dict.fromkeys(one.part for one in figures):
-        lines += [f"## {part}", "", "| what | found | should be | |", "|---|---:|---:|---|"]
-        lines += [f"| {' | '.join(row[1:])} |" for row in rows_of([one for one in figures if one.part == part])]
-        lines.append("")
-    write_text(path, "\n".join(lines))
+        rows = rows_of([one for one in figures if one.part == part])
+        table = [
+            "| what | found | should be | |",
+            "|---|---:|---:|---|",
+            *(f"| {' | '.join(row[1:])} |" for row in rows),
+        ]
+        sections[part] = "\n".join(["", *table, ""])
+    body = "\n".join(f"## {name}\n{text.rstrip()}\n" for name, text in sections.items())
+    write_text(path, f"# {title}\n\n{said}\n\n{body}")
+
+
+def sections_of(text: str, mark: str) -> dict[str, str]:
+    r"""Return what stands under each heading that begins with `mark`, in order, without what comes before the first.
+
+    >>> sections_of("intro\n## a\n1\n## b\n2", "## ")
+    {'a': '1\n', 'b': '2'}
+    """
+    found: dict[str, str] = {}
+    name = None
+    for line in text.splitlines(keepends=True):
+        if line.startswith(mark):
+            name = line.removeprefix(mark).strip()
+            found[name] = ""
+        elif name is not None:
+            found[name] += line
+    return found
+
+
+def rows_kept(block: str, measured: Iterable[str]) -> dict[str, list[str]]:
+    r"""Return the rows of a Markdown table, by their first cell, but for those of what was measured anew and the head.
+
+    >>> rows_kept("| part | x |\n|---|---|\n| a | 1 |\n| b | 2 |", ["b"])
+    {'a': ['| a | 1 |']}
+    """
+    found: dict[str, list[str]] = {}
+    for line in [line for line in block.splitlines() if line.startswith("|")][2:]:
+        part = line.split("|")[1].strip()
+        if part not in measured:
+            found.setdefault(part, []).append(line)
+    return found

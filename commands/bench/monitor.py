@@ -193,16 +193,20 @@ def _power_table(title: str, rows: "list[Power]") -> Section:
 
 
 def write_markdown(file: Path, found: list[Section]) -> None:
-    """Write the tables between their two marks in a Markdown file; a file without them is given them at its end."""
+    """Write the tables between their two marks in a Markdown file; a file without them is given them at its end.
+
+    Tables that were not measured now stay.
+    """
+    from commands.bench.figures import sections_of
     from thorax.files import write_text
 
-    lines = [BEGIN]
-    for title, columns, body in found:
-        lines += ["", f"### {title}", "", f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
-        lines += [f"| {' | '.join(row)} |" for row in body]
-    block = "\n".join([*lines, "", END])
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     before, mark, rest = text.partition(BEGIN)
+    tables = sections_of(rest.partition(END)[0], "### ")
+    for title, columns, body in found:
+        head = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+        tables[title] = "\n".join(["", *head, *(f"| {' | '.join(row)} |" for row in body)])
+    block = BEGIN + "".join(f"\n\n### {title}\n{body.rstrip()}" for title, body in tables.items()) + f"\n\n{END}"
     if mark:
         write_text(file, before + block + rest.partition(END)[2])
     else:

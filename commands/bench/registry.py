@@ -69,25 +69,27 @@ def bench(
 
 
 def _write(page: Path, rows: list[tuple[str, str, str, str, bool | None]]) -> None:
-    """Put the table between the page's marks, with the machine that it was measured on; other text stays."""
+    """Put the table between the page's marks, with the machine that it was measured on; other text and parts stay."""
+    from commands.bench.figures import rows_kept
     from thorax.errors import InputError
     from thorax.files import write_text
     from thorax.provenance import hardware
 
     before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN) if page.is_file() else ("", "", "")
-    _, end, after = rest.partition(_END)
+    block, end, after = rest.partition(_END)
     if not begin or not end:
         raise InputError(f"{page} has no place for the figures.", f"It needs a line {_BEGIN} and a line {_END}.")
     machine = hardware()
+    told = rows_kept(block, {row[0] for row in rows})
+    for part, what, measured, agreed, ok in rows:
+        verdict = "" if ok is None else "reached" if ok else "**missed**"
+        told.setdefault(part, []).append(f"| {part} | {what} | {measured} | {agreed} | {verdict} |")
     lines = [
         f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB.",
         "",
         "| part | what | measured | agreed | |",
         "| --- | --- | ---: | ---: | --- |",
-        *(
-            f"| {a} | {b} | {c} | {d} | {'' if ok is None else 'reached' if ok else '**missed**'} |"
-            for a, b, c, d, ok in rows
-        ),
+        *(line for part in _PARTS for line in told.get(part, [])),
     ]
     write_text(page, before + begin + "\n" + "\n".join(lines) + "\n" + end + after)
 

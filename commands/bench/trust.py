@@ -85,18 +85,25 @@ def bench(
 
 
 def write_markdown(file: Path, found: dict[str, list[Row]]) -> None:
-    """Write the table between its two marks in a Markdown file; a file without them is given them at its end."""
+    """Write the table between its two marks in a Markdown file; a file without them is given them at its end.
+
+    Parts that were not measured now keep their rows.
+    """
+    from commands.bench.figures import rows_kept
     from thorax.files import write_text
 
-    lines = [BEGIN, "", "| part | what | measured | agreed | |", "|---|---|---:|---:|---|"]
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    before, mark, rest = text.partition(BEGIN)
+    table = rows_kept(rest.partition(END)[0], found)
     for name, rows in found.items():
         for what, value, must, ok in rows:
             verdict = "" if ok is None else "reached" if ok else "**missed**"
             cells = (name, what, value, must, verdict)
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    block = "\n".join([*lines, "", END])
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    before, mark, rest = text.partition(BEGIN)
+            row = f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+            table.setdefault(name, []).append(row)
+    head = [BEGIN, "", "| part | what | measured | agreed | |", "|---|---|---:|---:|---|"]
+    rows_in_order = [row for name in (*PARTS, *(set(table) - set(PARTS))) for row in table.get(name, [])]
+    block = "\n".join([*head, *rows_in_order, "", END])
     after = rest.partition(END)[2] if mark else ""
     if not mark:
         before = f"{text.rstrip()}\n\n" if text else ""
