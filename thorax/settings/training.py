@@ -86,7 +86,7 @@ class Train(Section):
     overrides: dict[Architecture, dict[str, Any]] = Field(
         default={
             "custom_cnn": {"epochs": 12, "learning_rate": 0.003},
-            "efficientnet_b0": {"epochs": 4},
+            "efficientnet_b0": {"epochs": 3},
             "resnet50": {"epochs": 2, "learning_rate": 0.001},
         }
     )
