@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def mlflow(bundle: Path, workers: int) -> Iterator[str]:
     import yaml
 
     with tempfile.TemporaryDirectory(prefix="thorax-bench-") as folder:
-        Path(folder, "data").symlink_to(bundle.absolute())
+        shutil.copytree(bundle, Path(folder, "data"))  # MLflow follows no link out of a model's folder
         flavor = {"loader_module": "thorax.registry.pyfunc", "data": "data", "python_version": "3.11"}
         Path(folder, "MLmodel").write_text(yaml.safe_dump({"flavors": {"python_function": flavor}}), encoding="utf-8")
         port = _free_port()
