@@ -110,7 +110,9 @@ def loading(home: Path, repeats: int) -> "list[Row]":
     MLflow reads the metadata of every installed package to warn of versions other than the model's; that depends on the
     environment and not on the bundle, which proves itself by its stored answers. It is timed apart.
     """
-    imports, quiet, warned = [], [], []
+    imports: list[float] = []
+    quiet: list[float] = []
+    warned: list[float] = []
     for _ in range(repeats):
         for manner, loads in (("quiet", quiet), ("warned", warned)):
             done = _run([sys.executable, "-c", _LOADER, str(home), manner], home)
