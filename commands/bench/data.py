@@ -42,7 +42,7 @@ def bench_data(
     for name in wanted:
         if name not in PARTS:
             raise InputError(f"There is no part {name!r}.", nearest(name, PARTS))
-    if real is None and (beside := Path(__file__).resolve().parents[2] / "shared" / "data").is_dir():
+    if real is None and (beside := Path(__file__).resolve().parents[3] / "shared" / "data").is_dir():
         real = beside
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="thorax-bench-") as name:

@@ -154,7 +154,7 @@ def neighbours() -> list[Figure]:
 
 def faults() -> list[Figure]:
     """The fault suite of the tests: each kind of corruption, and what becomes of it."""
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parents[2]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/thorax/validation/test_faults.py"],
         cwd=folder,

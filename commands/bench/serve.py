@@ -132,7 +132,7 @@ def _real_data() -> Path | None:
     """Return the folder of real radiographs that tests use too, where it is at hand."""
     import os
 
-    folder = Path(os.environ.get("THORAX_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    folder = Path(os.environ.get("THORAX_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
     return folder if folder.is_dir() else None
 
 

@@ -9,7 +9,7 @@ import typer
 from commands.console import err, out
 
 app = typer.Typer(add_completion=False)
-_WEIGHTS = Path(__file__).resolve().parent.parent / "thorax" / "imaging"
+_WEIGHTS = Path(__file__).resolve().parents[2] / "thorax" / "imaging"
 
 
 @app.command()
