@@ -82,7 +82,7 @@ class Train(Section):
     deterministic: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 0
-    processes: Positive = 1
+    processes: Count = 0
     overrides: dict[Architecture, dict[str, Any]] = Field(
         default={
             "custom_cnn": {"epochs": 12, "learning_rate": 0.003},

@@ -17,6 +17,20 @@ from thorax.training.step import TrainingError
 
 #: What the first process prints before each report.
 MARK = "thorax-report "
+#: What torchrun starts, before the order's file.
+WORKER = ["-m", "thorax.training.worker"]
+
+
+def processes_of(recipe: settings.Train) -> int:
+    """Return how many processes of this machine train together: `train.processes`, or with 0 one a GPU.
+
+    There are never more of them than images a batch.
+    """
+    if recipe.processes:
+        return recipe.processes
+    import torch
+
+    return max(1, min(0 if recipe.device == "cpu" else torch.cuda.device_count(), recipe.batch_size))
 
 
 def train_together(
@@ -28,12 +42,13 @@ def train_together(
     report: Callable[[dict[str, Any]], None],
     pretrained_dir: Path,
 ) -> dict[str, Any]:
-    """Train as `thorax.training.train` does, by `train.processes` processes of torchrun; see there.
+    """Train as `thorax.training.train` does, by several processes of torchrun; see there.
 
     Raises:
         ThoraxError: what a process refused, with its own message; or that one of them died, with its last words.
     """
-    threads = recipe.threads or max(1, (os.cpu_count() or 1) // recipe.processes)
+    processes = processes_of(recipe.of(architecture))
+    threads = recipe.threads or max(1, (os.cpu_count() or 1) // processes)
     with tempfile.TemporaryDirectory(prefix="thorax-processes-") as folder:
         order = Path(folder) / "order.json"
         write_json(
@@ -45,9 +60,10 @@ def train_together(
                 "out": str(out.absolute()),
                 "checkpoints": str(checkpoints.absolute()) if checkpoints else None,
                 "pretrained": str(pretrained_dir.absolute()),
+                "refusals": folder,
             },
         )
-        code, last = _run(order, recipe.of(architecture).processes, threads, report)
+        code, last = _run(order, processes, threads, report)
         _raise_refusal(Path(folder), architecture, code, last)
     facts: dict[str, Any] = read_json(out / "network.json")
     return facts
@@ -60,7 +76,7 @@ def _run(order: Path, processes: int, threads: int, report: Callable[[dict[str, 
     with (
         (order.parent / "log.txt").open("w+", encoding="utf-8") as log,
         subprocess.Popen(
-            [*command, "-m", "thorax.training.worker", str(order)],
+            [*command, *WORKER, str(order)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -22,6 +22,7 @@ from thorax.training.batches import epoch_batches, prefetch, to_float
 from thorax.training.boxes import box_targets
 from thorax.training.checkpoint import State
 from thorax.training.fit import fit
+from thorax.training.launch import processes_of, train_together
 from thorax.training.losses import EntryLoss
 from thorax.training.outputs import SPLITS, write_answers, write_network
 from thorax.training.picture import draw_batch
@@ -72,9 +73,7 @@ def train(
 
     recipe = settings.of(architecture)
     tell = report or (lambda state: None)
-    if recipe.processes > 1 and not share.active():
-        from thorax.training.launch import train_together
-
+    if not share.started() and processes_of(recipe) > 1:
         return train_together(store_dir, architecture, settings, out, checkpoints, tell, pretrained_dir)
     store = ImageStore.open(store_dir)
     with steady(recipe):

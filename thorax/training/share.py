@@ -16,7 +16,12 @@ from thorax.models import Network
 
 def active() -> bool:
     """Whether this process trains together with others."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return started() and distributed.get_world_size() > 1
+
+
+def started() -> bool:
+    """Whether torchrun started this process, be it the only one."""
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def rank() -> int:

@@ -3,10 +3,12 @@
     torchrun --nproc-per-node=2 -m thorax.training.worker ORDER.json
 
 ORDER.json holds what `thorax.training.train` takes: store, architecture, train (its settings), out, checkpoints,
-pretrained. The first process prints its reports and writes what is kept.
+pretrained; and refusals, a folder for what a process refuses, or nothing, where it is only printed. The first process
+prints its reports and writes what is kept. Several machines need store, out and checkpoints on a volume of theirs.
 """
 
 import json
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +18,7 @@ import torch
 from torch import distributed
 
 from thorax import settings
-from thorax.errors import ThoraxError
+from thorax.errors import InputError, ThoraxError
 from thorax.files import read_json, write_json
 from thorax.training import share
 from thorax.training.launch import MARK
@@ -31,6 +33,8 @@ def main(order: Path) -> int:
     asked = read_json(order)
     recipe = settings.Train.model_validate(asked["train"])
     on_gpu = recipe.device != "cpu" and torch.cuda.is_available()
+    if on_gpu:  # what is gathered as objects travels through the current device
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     number = share.rank()
 
@@ -40,6 +44,7 @@ def main(order: Path) -> int:
             sys.stdout.flush()
 
     try:
+        _require_gpus(on_gpu)
         train(
             Path(asked["store"]),
             asked["architecture"],
@@ -50,12 +55,23 @@ def main(order: Path) -> int:
             pretrained_dir=Path(asked["pretrained"]),
         )
     except ThoraxError as error:
-        told = {"message": error.message, "mend": error.mend, "kind": type(error).__name__}
-        write_json(order.parent / f"error-{number}.json", told)
+        sys.stderr.write(f"{error}\n")
+        if asked.get("refusals"):
+            told = {"message": error.message, "mend": error.mend, "kind": type(error).__name__}
+            write_json(Path(asked["refusals"]) / f"error-{number}.json", told)
         return error.exit_code
     finally:
         distributed.destroy_process_group()
     return 0
+
+
+def _require_gpus(on_gpu: bool) -> None:
+    here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if on_gpu and here > gpus:
+        raise InputError(
+            f"{here} processes of one machine are to train on its {gpus} GPUs.",
+            f"Set train.processes to at most {gpus}, or to 0 for one a GPU.",
+        )
 
 
 if __name__ == "__main__":
