@@ -16,7 +16,7 @@ from serving.page.export import PLAIN, pdf
 from serving.page.gallery import Example, examples
 from serving.upload import SEXES, VIEWS
 from thorax.errors import ThoraxError
-from thorax.prediction import label
+from thorax.prediction import label, listed
 
 HERE = Path(__file__).resolve().parent
 KINDS = [".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"]
@@ -112,7 +112,9 @@ class Page:
             self._client.feedback(prediction.request_id, findings, role)  # type: ignore[arg-type]
         except ThoraxError as error:
             return f"⚠ Not kept. {error.message} {error.mend}"
-        return "✔ Thank you. Your reading is kept with this answer."
+        named = {kind: [label(one) for one, is_there in findings.items() if is_there == kind] for kind in (True, False)}
+        said = [f"{word} {listed(named[kind])}" for kind, word in ((True, "present"), (False, "absent")) if named[kind]]
+        return f"✔ Thank you. Kept with this answer: {'; '.join(said)}. Send again to correct it."
 
     def _answer(self, content: bytes, **given: Any) -> tuple[Any, ...]:
         try:

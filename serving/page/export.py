@@ -1,19 +1,27 @@
-"""One printable sheet of an answer: picture, table, words, version, and what it is not. Pillow alone draws it."""
+"""One printable sheet of an answer: what was answered, the picture with and without heat, a table, and what it is not.
+
+Pillow draws it, with the DejaVu fonts that come with Matplotlib: they hold every sign that is written here.
+"""
 
 import base64
 import io
-import textwrap
+from functools import cache
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from serving.contract import Explanation
-from serving.page.markup import about, first_shown, uncertainty_word
+from serving.page.markup import about, first_shown, likeness, named, uncertainty_word, verdict_of
 from thorax.prediction import FindingAnswer, label, percent
 
 #: A4 at 150 dots an inch.
 _WIDTH, _HEIGHT, _DPI, _MARGIN = 1240, 1754, 150, 90
-_INK, _BLUE, _ORANGE, _GREY = (20, 20, 20), (0, 114, 178), (179, 92, 0), (110, 110, 110)
+_INK, _BLUE, _ORANGE, _GREY = (20, 20, 20), (0, 114, 178), (179, 92, 0), (95, 95, 95)
 _STRENGTH = 0.6
+#: Where the table's columns begin, and where a bar ends.
+_COLUMNS, _BAR_END = (_MARGIN, 395, 520, 745, 905, 1060), 715
+#: Heights of the pictures that are tried until the whole answer is on one sheet.
+_HEIGHTS = (520, 440, 360, 280, 200)
 PLAIN = "Research software. Not a medical device; it must not decide on a patient."
 
 
@@ -25,62 +33,50 @@ class _Sheet:
         self.draw = ImageDraw.Draw(self.page)
         self.at = _MARGIN
 
-    def text(self, said: str, size: int = 24, colour: tuple[int, int, int] = _INK, x: int = _MARGIN) -> None:
+    def text(self, said: str, size: int = 20, colour: tuple[int, int, int] = _INK, *, bold: bool = False) -> None:
         """Write text, wrapped at the right margin."""
-        font = ImageFont.load_default(size)
-        for line in textwrap.wrap(said, max(20, int((_WIDTH - _MARGIN - x) / (size * 0.52)))):
-            self.draw.text((x, self.at), line, fill=colour, font=font)
-            self.at += int(size * 1.4)
+        font = _font(size, bold)
+        line = ""
+        for word in [*said.split(), ""]:
+            longer = f"{line} {word}".strip()
+            if word and font.getlength(longer) <= _WIDTH - 2 * _MARGIN:
+                line = longer
+                continue
+            self.draw.text((_MARGIN, self.at), line, fill=colour, font=font)
+            self.at += int(size * 1.45)
+            line = word
 
-    def row(self, answer: FindingAnswer) -> None:
+    def cells(self, words: tuple[str, ...], size: int, colour: tuple[int, int, int] = _INK) -> None:
+        """Write one row of the table, without its bar."""
+        for x, said in zip(_COLUMNS, words, strict=True):
+            self.draw.text((x, self.at), said, fill=colour, font=_font(size, bold=False))
+
+    def row(self, answer: FindingAnswer, tall: int) -> None:
         """Write one finding's row, with its bar."""
-        font = ImageFont.load_default(24)
-        cells = (
-            (_MARGIN, label(answer.finding).capitalize()),
-            (420, percent(answer.probability)),
-            (860, answer.conformal),
-            (1020, uncertainty_word(answer.uncertainty)),
+        size = min(20, tall - 8)
+        words = (
+            label(answer.finding).capitalize(),
+            percent(answer.probability),
+            "",
+            percent(answer.threshold),
+            answer.conformal.capitalize(),
+            uncertainty_word(answer.uncertainty),
         )
-        for x, said in cells:
-            self.draw.text((x, self.at), said, fill=_INK, font=font)
-        left, right, top, bottom = 560, 830, self.at + 4, self.at + 24
+        self.cells(words, size)
+        left, right, top, bottom = _COLUMNS[2], _BAR_END, self.at + 3, self.at + size + 2
         self.draw.rectangle((left, top, right, bottom), outline=_INK)
         self.draw.rectangle((left, top, left + (right - left) * answer.probability, bottom), fill=_BLUE)
         mark = left + (right - left) * answer.threshold
-        self.draw.line((mark, top - 5, mark, bottom + 5), fill=_ORANGE, width=4)
-        self.at += 40
+        self.draw.line((mark, top - 4, mark, bottom + 4), fill=_ORANGE, width=4)
+        self.at += tall
 
 
 def sheet(answer: Explanation) -> Image.Image:
     """Return the sheet as a picture of an A4 page."""
-    prediction = answer.prediction
-    page = _Sheet()
-    page.text("Thorax: chest radiograph", 40)
-    page.text(PLAIN, 22, _ORANGE)
-    page.at += 12
-    shown = first_shown(prediction)
-    picture = _picture(answer, shown)
-    page.page.paste(picture, (_MARGIN, page.at))
-    page.at += picture.height + 10
-    page.text(f"Heat: {label(shown)}." if shown else "No heat is shown.", 20, _GREY)
-    page.at += 10
-    for reason in prediction.refer_reasons:
-        page.text(f"Refer to a reader: {reason}", 24, _ORANGE)
-    page.at += 10
-    for one in sorted(prediction.findings, key=lambda one: -one.probability):
-        page.row(one)
-    page.text("Calibrated probability, with the operating point as a mark; answer; uncertainty.", 18, _GREY)
-    page.at += 10
-    page.text(prediction.summary)
-    page.at += 16
-    model = prediction.model
-    synthetic = ", trained on synthetic phantoms" if model.synthetic else ""
-    for said in (
-        f"Image: {about(prediction.image)}",
-        f"Model: {model.name} version {model.version}, {model.architecture}{synthetic}",
-        f"Request {prediction.request_id}, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
-    ):
-        page.text(said, 20, _GREY)
+    for height in _HEIGHTS:
+        page = _written(answer, height)
+        if page.at <= _HEIGHT - _MARGIN:
+            break
     return page.page
 
 
@@ -91,23 +87,77 @@ def pdf(answer: Explanation) -> bytes:
     return stream.getvalue()
 
 
-def _picture(answer: Explanation, finding: str) -> Image.Image:
-    """Return the radiograph, with one finding's heat and box, at most 640 px high."""
+def _written(answer: Explanation, height: int) -> _Sheet:
+    """Write everything, with pictures of at most this height in pixels."""
+    prediction = answer.prediction
+    page = _Sheet()
+    page.text("Thorax: a model's answer for a chest radiograph", 32, bold=True)
+    page.text(PLAIN, 20, _ORANGE, bold=True)
+    page.at += 16
+    told = verdict_of(prediction)
+    page.text(told.head, 26, _INK if told.kind == "clear" else _ORANGE, bold=True)
+    for said in told.lines:
+        page.text(said)
+    page.at += 14
+    _pictures(page, answer, height)
+    findings = sorted(prediction.findings, key=lambda one: -one.probability)
+    page.cells(("Finding", "Probability", "", "Operating point", "Answer", "Uncertainty"), 16, _GREY)
+    page.at += 32
+    for one in findings:
+        page.row(one, 36 if len(findings) <= 8 else 28)
+    page.text("Probabilities are calibrated; the mark on each bar is the operating point.", 16, _GREY)
+    page.at += 10
+    page.text(prediction.summary)
+    page.at += 14
+    for said in (
+        f"Image: {about(prediction.image)}; {likeness(prediction.novelty)}",
+        f"Model: {named(prediction.model)}",
+        f"Request {prediction.request_id}, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
+    ):
+        page.text(said, 16, _GREY)
+    return page
+
+
+def _pictures(page: _Sheet, answer: Explanation, height: int) -> None:
+    """Put the radiograph as it was read, and beside it the one with the heat of the finding that is shown first."""
+    shown = first_shown(answer.prediction)
     base = _open(answer.image or "").convert("RGB")
-    scale = min(640 / base.height, (_WIDTH - 2 * _MARGIN) / base.width)
+    gap = 20
+    scale = min(height / base.height, ((_WIDTH - gap) / 2 - _MARGIN) / base.width)
     base = base.resize((max(1, round(base.width * scale)), max(1, round(base.height * scale))))
-    if not finding:
-        return base
+    pictures = [(base, "As it was read")]
+    if shown:
+        box = answer.prediction.of(shown).box
+        said = f"Heat of {label(shown)}" + ("; box: its warmest region" if box else "")
+        pictures.append((_heated(base, answer, shown), said))
+    for number, (picture, said) in enumerate(pictures):
+        x = _MARGIN + number * (max(base.width, 420) + gap)
+        page.page.paste(picture, (x, page.at))
+        page.draw.text((x, page.at + base.height + 6), said, fill=_GREY, font=_font(16, bold=False))
+    page.at += base.height + 46
+
+
+def _heated(base: Image.Image, answer: Explanation, finding: str) -> Image.Image:
+    """Return the radiograph with one finding's heat and box on it."""
+    picture = base.copy()
     heat = _open(answer.overlays[finding]).convert("RGBA").resize(base.size)
     heat.putalpha(heat.getchannel("A").point(lambda value: int(value * _STRENGTH)))
-    base.paste(heat, (0, 0), heat)
+    picture.paste(heat, (0, 0), heat)
     box = answer.prediction.of(finding).box
     if box is not None:
         corners = (box.x, box.y, box.x + box.w, box.y + box.h)
         sides = (base.width, base.height) * 2
         places = [value * side for value, side in zip(corners, sides, strict=True)]
-        ImageDraw.Draw(base).rectangle(places, outline=(0, 229, 255), width=4)
-    return base
+        ImageDraw.Draw(picture).rectangle(places, outline=(0, 229, 255), width=4)
+    return picture
+
+
+@cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
 def _open(text: str) -> Image.Image:

@@ -1,11 +1,23 @@
 """The HTML of an answer: plain functions of what the service said, with nothing of Gradio in them."""
 
+from dataclasses import dataclass
 from html import escape
 
 from serving.contract import Explanation
-from thorax.prediction import FindingAnswer, ImageReport, Prediction, label, percent
+from thorax.prediction import (
+    Conformal,
+    FindingAnswer,
+    ImageReport,
+    ModelName,
+    Novelty,
+    Prediction,
+    label,
+    listed,
+    percent,
+)
 
 _WORDS = {"present": ("✔", "Present"), "absent": ("–", "Absent"), "uncertain": ("?", "Uncertain")}
+_SIGNS = {"clear": "i", "refer": "!", "strange": "×"}
 WAITING = """<div class="tx-waiting"><p><strong>No radiograph yet.</strong></p>
 <p>Drop or choose a frontal chest radiograph, or pick a phantom from the examples.</p></div>"""
 
@@ -29,20 +41,54 @@ def first_shown(prediction: Prediction) -> str:
     return max(prediction.findings, key=lambda one: one.probability).finding
 
 
-def verdict(prediction: Prediction) -> str:
-    """Return the line that comes first: whether a reader is called for, and why."""
+@dataclass(frozen=True)
+class Verdict:
+    """What comes first on the page and on paper: its kind (clear, refer, strange), a heading, and what explains it."""
+
+    kind: str
+    head: str
+    lines: tuple[str, ...]
+
+
+def verdict_of(prediction: Prediction) -> Verdict:
+    """Say what was answered, or why a reader is called for."""
     if prediction.novelty.out:
-        kind, sign, head = "strange", "×", "Not a chest radiograph that this model knows"
+        kind, head, lines = "strange", "Not a chest radiograph that this model knows", prediction.refer_reasons
     elif prediction.refer:
-        kind, sign, head = "refer", "!", "Refer to a reader"
+        kind, head, lines = "refer", "Refer to a reader", prediction.refer_reasons
+        present = _answered(prediction, "present")
+        lines += (f"Present: {listed(present)}.",) if present else ()
     else:
-        kind, sign, head = "clear", "i", "No special reason to refer"
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in prediction.refer_reasons)
-    text = f"<ul>{reasons}</ul>" if reasons else "<p>As with every answer, a physician decides.</p>"
+        kind, head = "clear", headline(prediction)
+        lines = ("No special reason to refer. As with every answer, a physician decides.",)
+    if prediction.model.synthetic:
+        lines += ("The model learnt from synthetic phantoms: its answer says nothing about a patient.",)
+    return Verdict(kind, head, lines)
+
+
+def verdict(prediction: Prediction) -> str:
+    """Return what comes first, as a box."""
+    told = verdict_of(prediction)
+    text = "".join(f"<p>{escape(line)}</p>" for line in told.lines)
     return (
-        f'<div class="tx-verdict tx-{kind}" role="status"><span class="tx-sign" aria-hidden="true">{sign}</span>'
-        f"<div><h2>{head}</h2>{text}</div></div>"
+        f'<div class="tx-verdict tx-{told.kind}" role="status"><span class="tx-sign" aria-hidden="true">'
+        f"{_SIGNS[told.kind]}</span><div><h2>{escape(told.head)}</h2>{text}</div></div>"
     )
+
+
+def headline(prediction: Prediction) -> str:
+    """Return the answers in one line: what is present, what is uncertain; absent findings go without saying."""
+    present, unsure = _answered(prediction, "present"), _answered(prediction, "uncertain")
+    parts = [f"Present: {listed(present)}"] if present else []
+    parts += [f"Uncertain: {listed(unsure)}"] if unsure else []
+    absent = _answered(prediction, "absent")
+    if not parts:
+        parts = [f"All {len(absent)} findings absent" if len(absent) > 1 else f"{listed(absent).capitalize()} absent"]
+    return " · ".join(parts)
+
+
+def _answered(prediction: Prediction, kind: Conformal) -> list[str]:
+    return [label(one.finding) for one in prediction.findings if one.conformal == kind]
 
 
 def viewer(answer: Explanation, chosen: str) -> str:
@@ -80,8 +126,8 @@ def table(prediction: Prediction, chosen: str) -> str:
     strange = '<p class="tx-plain">Do not rely on this table: the image is unlike those the model knows.</p>'
     return (
         f"{strange if prediction.novelty.out else ''}"
-        '<table class="tx-table"><caption>Calibrated probabilities. The mark on each bar is the operating point: '
-        "the probability from which on the finding is called present.</caption>"
+        '<table class="tx-table"><caption>Calibrated probabilities. The mark on each bar is the operating point. The '
+        "answer keeps a promised rate of errors: it may be uncertain, and may differ from the mark.</caption>"
         '<thead><tr><th scope="col">Show</th><th scope="col">Finding</th><th scope="col">Probability</th>'
         '<th scope="col">Answer</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
@@ -105,8 +151,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
         f'<td><span class="tx-figure">{escape(percent(answer.probability))}</span>'
         f'<span class="tx-bar" aria-hidden="true"><i style="width:{answer.probability:.1%}"></i>'
         f'<b style="left:{answer.threshold:.1%}"></b></span>'
-        f'<span class="tx-point">mark {escape(percent(answer.threshold))}'
-        f'<span class="tx-sr">, {reached}</span></span></td>'
+        f'<span class="tx-point">mark {escape(percent(answer.threshold))}, {reached}</span></td>'
         f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span> {word}</span>'
         f"<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
     )
@@ -124,21 +169,28 @@ def summary(prediction: Prediction) -> str:
 
 def facts(prediction: Prediction) -> str:
     """Return what is known of the image and of the model, in small print."""
-    model, image = prediction.model, prediction.image
+    image = prediction.image
     checks = [f"⚠ {escape(text)}" for text in image.checks.values()] or ["Nothing looks wrong with the picture."]
-    novelty = prediction.novelty
-    strange = "unlike the known" if novelty.out else "like the known"
     rows = {
         "Image": escape(about(image)),
         "Checks": " ".join(checks),
-        "Likeness": f"{strange} (score {novelty.score:.2f}, cut-off {novelty.cutoff:.2f})",
-        "Model": escape(
-            f"{model.name} version {model.version}, {model.architecture}"
-            + (", trained on synthetic phantoms" if model.synthetic else "")
-        ),
+        "Likeness": likeness(prediction.novelty),
+        "Model": escape(named(prediction.model)),
         "Request": f"<code>{prediction.request_id}</code>, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
     }
     return '<dl class="tx-facts">' + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in rows.items()) + "</dl>"
+
+
+def likeness(novelty: Novelty) -> str:
+    """Return how far the image lies from those the model knows."""
+    strange = "unlike the known" if novelty.out else "like the known"
+    return f"{strange} (score {novelty.score:.2f}, cut-off {novelty.cutoff:.2f})"
+
+
+def named(model: ModelName) -> str:
+    """Return which model answered."""
+    trained = ", trained on synthetic phantoms" if model.synthetic else ""
+    return f"{model.name} version {model.version}, {model.architecture}{trained}"
 
 
 def about(image: ImageReport) -> str:

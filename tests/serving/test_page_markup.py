@@ -12,7 +12,7 @@ from prediction_factory import answer, prediction
 from serving.contract import Explanation
 from serving.page import markup
 from serving.page.export import pdf, sheet
-from thorax.prediction import Box, Novelty, Prediction
+from thorax.prediction import Box, Conformal, Novelty, Prediction, summarise
 
 UNSURE = {"conformal": "uncertain", "uncertainty": 0.99}
 
@@ -87,6 +87,31 @@ def test_a_strange_image_shows_no_heat_and_says_not_to_rely_on_it(one: Predictio
     assert not [attrs for _, attrs in page.tags if "data-finding" in attrs and "hidden" not in attrs]
 
 
+@pytest.mark.parametrize(
+    ("answers", "head"),
+    [
+        ({"Effusion": "present", "Edema": "absent"}, "Present: effusion"),
+        (
+            {"Effusion": "present", "Edema": "present", "Mass": "uncertain"},
+            "Present: effusion and edema · Uncertain: mass",
+        ),
+        ({"Effusion": "absent", "Edema": "absent"}, "All 2 findings absent"),
+        ({"Pleural_Thickening": "absent"}, "Pleural thickening absent"),
+    ],
+)
+def test_what_was_answered_comes_first(answers: dict[str, Conformal], head: str) -> None:
+    findings = tuple(answer(name, 0.5, conformal=kind) for name, kind in answers.items())
+    told = markup.verdict_of(prediction(findings=()).model_copy(update={"findings": findings}))
+    assert (told.kind, told.head) == ("clear", head)
+    assert "says nothing about a patient" in told.lines[-1]  # the factory's model is synthetic
+
+
+def test_a_referral_comes_first_and_what_is_present_after_its_reasons(one: Prediction) -> None:
+    told = markup.verdict_of(one)
+    assert (told.kind, told.head) == ("refer", "Refer to a reader")
+    assert told.lines[:2] == ("The model is unsure.", "Present: effusion.")
+
+
 def test_what_comes_from_outside_is_escaped(one: Prediction) -> None:
     bad = "<script>alert(1)</script>"
     hostile = one.model_copy(
@@ -109,3 +134,18 @@ def test_the_sheet_is_one_page_of_pdf_with_heat_on_it(one: Prediction) -> None:
     data = pdf(explained(one))
     assert data.startswith(b"%PDF")
     assert data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") + data.count(b"/Type /Page>") <= 1
+
+
+def test_fourteen_findings_and_every_reason_fit_on_one_sheet(one: Prediction) -> None:
+    findings = tuple(answer(f"{name}_of_the_lung", 0.5, **UNSURE) for name in "ABCDEFGHIJKLMN")
+    many = one.model_copy(
+        update={
+            "findings": findings,
+            "refer_reasons": tuple(f"Reason {number} is a sentence of a usual length." for number in range(6)),
+            "summary": summarise(findings, one.novelty, synthetic=True),
+        }
+    )
+    page = np.asarray(sheet(explained(many)))
+    written = np.flatnonzero((page < 255).any(axis=(1, 2)))
+    assert 1400 < written.max() < 1754 - 90  # down to the request's number, and above the margin
+    assert (page[:, 1240 - 60 :] == 255).all()
