@@ -25,7 +25,9 @@ class Board:
         key = (event["step"], event["label"])
         row = self._rows.setdefault(key, {"began": event["time"], "state": "running", "text": "", "share": None})
         kind = event["event"]
-        if kind == "progress" and event["total"]:
+        if kind == "begin":
+            row |= {"began": event["time"], "state": "running"}  # once more, where a step is retried
+        elif kind == "progress" and event["total"]:
             row |= {"share": event["done"] / event["total"], "text": event["text"]}
         elif kind in ("message", "warning"):
             row["text"] = event["text"]

@@ -10,22 +10,11 @@ if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
 
 
-def compile_training(settings: Settings, out: Path, *, cluster: bool = True) -> Path:
-    """Write the pipeline's YAML; the same settings give the same bytes.
-
-    Args:
-        settings: all settings.
-        out: the file.
-        cluster: say also what each step is given on a cluster, which changes nothing of what it does.
-    """
+def compile_training(settings: Settings, out: Path) -> Path:
+    """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
     from pipelines.training import training
 
-    pipeline = training(
-        parallel=settings.pipeline.parallel,
-        caching=settings.pipeline.caching,
-        cluster=settings.cluster if cluster else None,
-    )
-    return write_pipeline(pipeline, out)
+    return write_pipeline(training(settings.pipeline, settings.cluster), out)
 
 
 def write_pipeline(pipeline: "BaseComponent", out: Path) -> Path:

@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 from thorax.errors import ThoraxError
 from thorax.events import Reporter
@@ -44,7 +46,6 @@ def _end_with(parent: int) -> None:
 
 def _run(folder: Path, order: dict[str, object]) -> None:
     from filelock import FileLock, Timeout
-    from kfp import components, local
 
     from pipelines.compile import compile_training
     from pipelines.training import Trained
@@ -60,15 +61,34 @@ def _run(folder: Path, order: dict[str, object]) -> None:
             f"Another pipeline run is under way in {var}.", "Wait for it to end, or stop it, and run again."
         ) from error
     with lock:
-        source = compile_training(settings, folder / "pipeline.yaml", cluster=False)
-        local.init(
-            local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(var / "steps"),
-            enable_caching=settings.pipeline.caching,
-            cache_root=str(var / "cache"),
-        )
-        run = components.load_component_from_file(str(source))(**order["arguments"])  # type: ignore[arg-type]
+        source = compile_training(settings, folder / "pipeline.yaml")
+        run = run_compiled(source, order["arguments"], var)  # type: ignore[arg-type]
         write_json(folder / "outputs.json", {name: run.outputs[name].path for name in Trained._fields})
+
+
+def run_compiled(source: Path, arguments: dict[str, Any], var: Path) -> Any:
+    """Run a compiled pipeline in this process, a process a step, and return Kubeflow's task with its outputs.
+
+    What the YAML says for a cluster alone (images, processors, memory, accelerators, volumes, secrets, timeouts) is
+    passed over; environment, retries and caching are heeded.
+
+    Args:
+        source: the YAML.
+        arguments: of the pipeline.
+        var: below it, what steps leave lies in `steps`, and which of them are done in `cache`.
+    """
+    from kfp import components, local
+
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(var / "steps"),
+        enable_caching=True,  # a step that must not be taken from the cache says so in the YAML
+        cache_root=str(var / "cache"),
+    )
+    with warnings.catch_warnings():
+        for told in ("Task .* no effect in the current local runner", "You may be attemping to run a task"):
+            warnings.filterwarnings("ignore", message=told)
+        return components.load_component_from_file(str(source))(**arguments)
 
 
 if __name__ == "__main__":

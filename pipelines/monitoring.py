@@ -15,26 +15,23 @@ from pipelines.compile import write_pipeline
 from pipelines.resources import equip
 from pipelines.training import training
 from thorax.errors import InputError
-from thorax.settings import Cluster, Settings
+from thorax.settings import Cluster, Pipeline, Settings
 
 NAME = "thorax-monitoring"
 
 
-def monitoring(
-    parallel: int = 2, caching: bool = True, cluster: Cluster | None = None
-) -> dsl.base_component.BaseComponent:
+def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
-        parallel: architectures trained side by side.
-        caching: whether a step of the training whose inputs have not changed is skipped; what watches never is.
-        cluster: what each step is given on a cluster; None leaves it to this machine.
+        how: of the training within it; what watches is never taken from a cache.
+        cluster: what each step is given on a cluster; this machine gives what it has.
     """
-    whole_training = training(parallel=parallel, caching=caching, cluster=cluster)
+    whole_training = training(how, cluster)
 
-    def prepared(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    def equipped(task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_caching_options(False)
-        return equip(task, task.component_spec.name, cluster) if cluster else task
+        return equip(task, cluster)
 
     @dsl.pipeline(name=NAME, description="From what was answered to a verdict, and where it alarms to a new model")
     def pipeline(
@@ -50,8 +47,8 @@ def monitoring(
         select_settings: str,
         register_settings: str,
     ) -> None:
-        seen = prepared(drift(watch_settings=watch_settings))
-        decided = prepared(decide(watch_settings=watch_settings, report=seen.outputs["report"]))
+        seen = equipped(drift(watch_settings=watch_settings))
+        decided = equipped(decide(watch_settings=watch_settings, report=seen.outputs["report"]))
         with dsl.If(decided.outputs["Output"] == "train", name="alarm"):
             trained = whole_training(
                 root=root,
@@ -67,25 +64,14 @@ def monitoring(
                 select_settings=select_settings,
                 register_settings=register_settings,
             )
-            prepared(settle(watch_settings=watch_settings, registered=trained.outputs["registered"]))
+            equipped(settle(watch_settings=watch_settings, registered=trained.outputs["registered"]))
 
     return pipeline
 
 
-def compile_monitoring(settings: Settings, out: Path, *, cluster: bool = True) -> Path:
-    """Write the pipeline's YAML; the same settings give the same bytes.
-
-    Args:
-        settings: all settings.
-        out: the file.
-        cluster: say also what each step is given on a cluster.
-    """
-    pipeline = monitoring(
-        parallel=settings.pipeline.parallel,
-        caching=settings.pipeline.caching,
-        cluster=settings.cluster if cluster else None,
-    )
-    return write_pipeline(pipeline, out)
+def compile_monitoring(settings: Settings, out: Path) -> Path:
+    """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
+    return write_pipeline(monitoring(settings.pipeline, settings.cluster), out)
 
 
 def arguments(settings: Settings) -> dict[str, Any]:
@@ -167,13 +153,6 @@ def run_here(settings: Settings, folder: Path) -> None:
         settings: all settings.
         folder: gets the YAML.
     """
-    from kfp import components, local
+    from pipelines.local import run_compiled
 
-    source = compile_monitoring(settings, folder / "monitoring.yaml", cluster=False)
-    local.init(
-        local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(settings.var / "steps"),
-        enable_caching=settings.pipeline.caching,
-        cache_root=str(settings.var / "cache"),
-    )
-    components.load_component_from_file(str(source))(**arguments(settings))
+    run_compiled(compile_monitoring(settings, folder / "monitoring.yaml"), arguments(settings), settings.var)

@@ -5,9 +5,12 @@ from kfp import dsl, kubernetes
 from thorax.settings import Cluster
 
 
-def equip(task: dsl.PipelineTask, step: str, cluster: Cluster) -> dsl.PipelineTask:
-    """Give a task what `cluster` in the settings says of its step."""
-    given = cluster.resources(step)
+def equip(task: dsl.PipelineTask, cluster: Cluster) -> dsl.PipelineTask:
+    """Give a task what `cluster` in the settings says of its step.
+
+    Kubeflow's local runner reads of this the environment and the retries alone.
+    """
+    given = cluster.resources(task.component_spec.name)
     if cluster.image:
         task.set_container_image(cluster.image)
     if given.cpu:
@@ -20,8 +23,6 @@ def equip(task: dsl.PipelineTask, step: str, cluster: Cluster) -> dsl.PipelineTa
         task.set_retry(given.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="900s")
     for name, value in sorted(cluster.environment.items()):
         task.set_env_variable(name, value)
-    # A step that was submitted from one state of the code must not run another: the image is asked at its start.
-    task.set_env_variable("THORAX_CHECK_CODE", "1")
     for volume in cluster.volumes:
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.path)
     for secret in cluster.secrets:

@@ -223,20 +223,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _raise_failure(history: list[dict[str, Any]], code: int, folder: Path) -> None:
-    """Raise the first refusal of a step as the error that it was."""
+    """Raise the first refusal of a step as the error that it was; one that a retry has overcome is none."""
+    if not code:
+        return
+    ended = {(event["step"], event["label"]) for event in history if event["event"] == "end"}
     for event in history:
-        if event["event"] != "error":
+        if event["event"] != "error" or (event["step"], event["label"]) in ended:
             continue
         where = f"{event['step']} {event['label']}".strip()
         kind = getattr(errors, event["kind"], None)
         if kind is None:
             raise ThoraxError(f"The step {where} failed: {event['message']}", f"The whole log: {folder / 'log.txt'}")
         raise kind(f"[{where}] {event['message']}", event["mend"])
-    if code:
-        raise ThoraxError(
-            f"The pipeline stopped (exit code {code}).",
-            f"The log says why: {folder / 'log.txt'}. Running again repeats only what had not finished.",
-        )
+    raise ThoraxError(
+        f"The pipeline stopped (exit code {code}).",
+        f"The log says why: {folder / 'log.txt'}. Running again repeats only what had not finished.",
+    )
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:

@@ -14,7 +14,7 @@ from components.select import select
 from components.train import train
 from components.validate import validate
 from pipelines.resources import equip
-from thorax.settings import Cluster
+from thorax.settings import Cluster, Pipeline
 
 NAME = "thorax-training"
 
@@ -27,20 +27,17 @@ class Trained(NamedTuple):
     registered: Model
 
 
-def training(
-    parallel: int = 2, caching: bool = True, cluster: Cluster | None = None
-) -> dsl.base_component.BaseComponent:
+def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
-        parallel: architectures trained side by side.
-        caching: whether a step whose inputs have not changed is skipped.
-        cluster: what each step is given on a cluster; None leaves it to this machine.
+        how: architectures trained side by side, and whether a step whose inputs have not changed is skipped.
+        cluster: what each step is given on a cluster; this machine gives what it has.
     """
 
-    def prepared(task: dsl.PipelineTask) -> dsl.PipelineTask:
-        task.set_caching_options(caching)
-        return equip(task, task.component_spec.name, cluster) if cluster else task
+    def equipped(task: dsl.PipelineTask) -> dsl.PipelineTask:
+        task.set_caching_options(how.caching)
+        return equip(task, cluster)
 
     @dsl.pipeline(name=NAME, description="From a versioned dataset to a registered, calibrated model")
     def pipeline(
@@ -57,10 +54,10 @@ def training(
         select_settings: str,
         register_settings: str,
     ) -> Trained:  # type: ignore[return]
-        data = prepared(ingest(root=root, revision=revision, ingest_settings=ingest_settings))
+        data = equipped(ingest(root=root, revision=revision, ingest_settings=ingest_settings))
         dataset = data.outputs["dataset"]
-        gate = prepared(validate(root=root, dataset=dataset, validate_settings=validate_settings))
-        ready = prepared(
+        gate = equipped(validate(root=root, dataset=dataset, validate_settings=validate_settings))
+        ready = equipped(
             preprocess(
                 root=root,
                 dataset=dataset,
@@ -70,12 +67,12 @@ def training(
         )
         store = ready.outputs["store"]
 
-        with dsl.ParallelFor(items=architectures, name="architectures", parallelism=parallel) as architecture:
-            network = prepared(train(store=store, architecture=architecture, train_settings=train_settings))
-            calibration = prepared(
+        with dsl.ParallelFor(items=architectures, name="architectures", parallelism=how.parallel) as architecture:
+            network = equipped(train(store=store, architecture=architecture, train_settings=train_settings))
+            calibration = equipped(
                 calibrate(network=network.outputs["network"], store=store, calibrate_settings=calibrate_settings)
             )
-            evaluation = prepared(
+            evaluation = equipped(
                 evaluate(
                     network=network.outputs["network"],
                     calibration=calibration.outputs["calibration"],
@@ -85,10 +82,10 @@ def training(
             )
 
         # A Collected serves one task only, so each fan-in makes its own.
-        choice = prepared(
+        choice = equipped(
             select(evaluations=dsl.Collected(evaluation.outputs["evaluation"]), select_settings=select_settings)
         )
-        version = prepared(
+        version = equipped(
             register(
                 dataset=dataset,
                 validation=gate.outputs["result"],

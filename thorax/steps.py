@@ -66,14 +66,15 @@ def settings_of(argument: str) -> Settings:
     """Return the settings that a step was handed; sections that it does not read have their defaults.
 
     Raises:
-        InputError: `THORAX_CHECK_CODE` is set, as it is on a cluster, and the code here is not the code that the run
-            was submitted from.
+        InputError: the code here is not the code that the run was begun with, under whose digest the result would be
+            kept: an image of another commit, or a file that was edited meanwhile.
     """
     handed = json.loads(argument)
-    if os.environ.get("THORAX_CHECK_CODE") and code_digest(READS[handed["step"]][1]) != handed["code"]:
+    if code_digest(READS[handed["step"]][1]) != handed["code"]:
         raise InputError(
-            f"The code of the step {handed['step']} in this image is not the code that the run was submitted from.",
-            "Build the image from the commit that you submit from, name it under cluster.image, and submit again.",
+            f"The code of the step {handed['step']} here is not the code that the run was begun with.",
+            "On a cluster: build the image from the commit that you submit from, name it under cluster.image, and "
+            "submit again. On your machine the code was edited meanwhile: run again.",
         )
     home = Path(os.environ.get("THORAX_HOME", ".")).absolute()
     return parse(handed["settings"], home, "the step's settings")
