@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from thorax.errors import ThoraxError
+
 #: What a person reads goes to standard output; progress and errors to standard error.
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -29,6 +31,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], rig
     for row in rows:
         grid.add_row(*(str(cell) for cell in row))
     out.print(grid)
+
+
+@contextmanager
+def telling_errors() -> Iterator[None]:
+    """Print a refusal with what to do about it, and end the process with its exit code."""
+    try:
+        yield
+    except ThoraxError as error:
+        from rich.markup import escape
+
+        err.print(f"[bold red]error:[/] {escape(error.message)}")
+        if error.mend:
+            err.print(f"[bold]→[/] {escape(error.mend)}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("\n[yellow]Interrupted.[/] What was finished is kept; run the same command to go on.")
+        sys.exit(130)
 
 
 class Advance(Protocol):

@@ -1,11 +1,9 @@
 """The `thorax` command."""
 
-import sys
-
 import typer
 
 from commands import data, models, monitor, pipeline
-from commands.console import err, out
+from commands.console import out, telling_errors
 from commands.crossval import crossval
 from commands.log import app as log_app
 from commands.monitor import loop as monitor_loop
@@ -14,7 +12,6 @@ from commands.retrain import retrain
 from commands.serve import app as serve_app
 from commands.tune import tune
 from thorax import __version__
-from thorax.errors import ThoraxError
 
 app = typer.Typer(
     name="thorax",
@@ -48,19 +45,9 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command; a refusal is printed with what to do about it, and becomes the exit code."""
-    try:
+    """Run the command."""
+    with telling_errors():
         app()
-    except ThoraxError as error:
-        from rich.markup import escape
-
-        err.print(f"[bold red]error:[/] {escape(error.message)}")
-        if error.mend:
-            err.print(f"[bold]→[/] {escape(error.mend)}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print("\n[yellow]Interrupted.[/] What was finished is kept; run the same command to go on.")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

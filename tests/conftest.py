@@ -33,9 +33,11 @@ def project() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real radiographs: `THORAX_REAL_DATA`, or `shared/data` beside the project; skips without it."""
-    folder = Path(os.environ.get("THORAX_REAL_DATA", PROJECT.parent / "shared" / "data"))
-    if not (folder / "nih256").is_dir():
+    """The folder of real radiographs, where there is one; skips without it."""
+    from commands.bench.parts import real_data as find
+
+    folder = find()
+    if folder is None:
         pytest.skip("real radiographs are not at hand")
     return folder
 

@@ -275,14 +275,14 @@ def dicoms(real: Path | None) -> list[Figure]:
         try:
             levels[name] = dataset.pixel_array.astype(np.int64)
         except (AttributeError, RuntimeError, ValueError):
-            found.append(Figure(part, f"{name}, {fate} No decoder here reads its compression", 0.0, "–"))
+            found.append(Figure(part, f"{name}, {fate} No decoder here reads its compression", "–"))
             continue
         like = next((other for other in _REFERENCES if other[:3] == name[:3] and other in levels), name)
         same = like in levels and levels[like].shape == levels[name].shape
         apart = int(np.abs(levels[name] - levels[like]).max()) if same else 0
         syntax = dataset.file_meta.TransferSyntaxUID.name
         text = f"{name} ({syntax}), {fate}"
-        found.append(Figure(part, text, apart, "is the reference" if like == name else f"{apart} of {like}"))
+        found.append(Figure(part, text, "is the reference" if like == name else f"{apart} of {like}", found=apart))
     return found
 
 

@@ -47,7 +47,7 @@ def tables(real: Path | None, scratch: Path) -> list[Figure]:
         at_most(part, "validated", once, 5.0),
         at_most(part, "one of twice the size, times as long", twice / once, 2.2),
         told(part, f"CheXpert's layout, {len(other):,} rows: read", other_read),
-        at_most(part, "validated ", large, 10.0),
+        at_most(part, "CheXpert's layout: validated", large, 10.0),
     ]
 
 
@@ -165,7 +165,7 @@ def faults() -> list[Figure]:
     lines = [line for line in done.stdout.splitlines() if line[43:52].strip() in ("caught", "refused", "harmless")]
     part = "Faults put into a good dataset, one at a time"
     told_of = [
-        Figure(part, line[:42].strip(), 1.0, f"{line[43:52].strip()} {line[53:79].strip().strip('-')}")
+        Figure(part, line[:42].strip(), f"{line[43:52].strip()} {line[53:79].strip().strip('-')}".strip())
         for line in lines
     ]
     missed = done.returncode != 0

@@ -3,15 +3,15 @@
 python -m commands.bench.monitor --real ../shared/data --markdown docs/monitoring.md
 """
 
-import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.console import out, print_json, progress, table
+from commands.bench.figures import VERDICTS, Table
+from commands.bench.parts import chosen, real_data, run
+from commands.console import out, progress
 
 if TYPE_CHECKING:
     from commands.bench.monitor_detection import Power, Quiet
@@ -28,9 +28,6 @@ LIMITS = {100_000: 20.0, 1_000_000: 90.0}
 ROOM_MIB = 3072
 #: How far the rate of false alarms may lie from what is stated.
 SLACK = 0.01
-BEGIN, END = "<!-- make bench-monitor -->", "<!-- end of make bench-monitor -->"
-
-Section = tuple[str, tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
 def bench(
@@ -45,46 +42,33 @@ def bench(
     epochs: Annotated[int, typer.Option(min=1, help="Of the network that answers.")] = 6,
     resamples: Annotated[int, typer.Option(min=50, help="For each reference's cut-offs.")] = 300,
     fresh: Annotated[bool, typer.Option("--fresh", help="Render and score anew what an earlier run left.")] = False,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Write the tables into this Markdown file, in the place of those there.")
-    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Keep the tables on this page too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure the speed of reports, and how well drift is told from chance."""
     from commands.bench.monitor_pools import Pools
-    from thorax.errors import InputError, nearest
+    from commands.bench.page import tell
     from thorax.settings import load
 
-    wanted = part or list(PARTS)
-    for name in wanted:
-        if name not in PARTS:
-            raise InputError(f"There is no part {name!r}.", nearest(name, PARTS))
-    settings = load()
+    wanted, settings, data = chosen(part, PARTS), load(), real_data(real)
     folder = settings.var / "bench" / "monitor"
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    data = real or Path(os.environ.get("THORAX_REAL_DATA", settings.home.parent / "shared" / "data"))
-    found: list[Section] = []
+    found: dict[str, Table] = {}
     if "speed" in wanted:
-        found.append(_speed(folder, rows or list(LIMITS)))
+        found["Speed"] = _speed(folder, rows or list(LIMITS))
     if {"quiet", "power", "real"} & set(wanted):
         with progress("Rendering and scoring", total=None) as advance:
             pools = Pools(settings, folder, base, shifted, epochs=epochs, advance=advance)
             phantoms = pools.phantoms() if {"quiet", "power"} & set(wanted) else None
-            radiographs = pools.real(data.resolve()) if "real" in wanted and (data / "nih256").is_dir() else None
-        found += _detection(settings, wanted, phantoms, radiographs, (windows, streams, compared, resamples))
-        if "real" in wanted and radiographs is None:
-            out.print(f"No real radiographs in {data}: name a folder with --real.")
-    if markdown is not None:
-        write_markdown(markdown, found)
-    if json:
-        print_json([{"title": t, "rows": [dict(zip(c, r, strict=True)) for r in body]} for t, c, body in found])
-        return
-    for title, columns, body in found:
-        table(title, columns, body, right=columns[1:])
+            radiographs = pools.real(data) if "real" in wanted and data is not None else None
+        found |= _detection(settings, wanted, phantoms, radiographs, (windows, streams, compared, resamples))
+    tell(found, markdown=markdown, json=json)
+    if "real" in wanted and data is None and not json:
+        out.print("No real radiographs are at hand: name a folder with --real.")
 
 
-def _speed(folder: Path, rows: list[int]) -> Section:
+def _speed(folder: Path, rows: list[int]) -> Table:
     from commands.bench.monitor_speed import KINDS, measure, prepare
 
     body = []
@@ -96,7 +80,7 @@ def _speed(folder: Path, rows: list[int]) -> Section:
                 measured = measure(place, kind)
                 limit = LIMITS.get(count)
                 agreed = {"report": limit, "verdict": limit / 10 if limit else None}.get(kind)
-                kept = agreed is None or (measured["seconds"] <= agreed and measured["mib"] <= ROOM_MIB)
+                kept = None if agreed is None else measured["seconds"] <= agreed and measured["mib"] <= ROOM_MIB
                 body.append(
                     (
                         f"{count:,} rows: {what}",
@@ -104,21 +88,21 @@ def _speed(folder: Path, rows: list[int]) -> Section:
                         f"{measured['whole']:.1f} s",
                         f"{measured['mib']:,.0f} MiB",
                         "—" if agreed is None else f"{agreed:g} s, {ROOM_MIB:,} MiB",
-                        "" if agreed is None else "reached" if kept else "**missed**",
+                        VERDICTS[kept],
                     )
                 )
                 advance()
-    return "Speed", ("a report on", "call", "whole process", "memory", "agreed", ""), body
+    return Table(("a report on", "call", "whole process", "memory", "agreed", ""), body)
 
 
 def _detection(
     settings: "Settings", wanted: list[str], phantoms: Any, radiographs: Any, counts: tuple[int, int, int, int]
-) -> list[Section]:
+) -> dict[str, Table]:
     from commands.bench.monitor_detection import power, quiet
 
     windows, streams, compared, resamples = counts
     monitor = settings.monitor.model_copy(update={"resamples": resamples})
-    found: list[Section] = []
+    found: dict[str, Table] = {}
     if "quiet" in wanted:
         pool = phantoms[0]
         known = min(1500, len(pool) // 4)
@@ -128,23 +112,23 @@ def _detection(
             for size in sizes:
                 rows.append(quiet(pool, known, size, windows, monitor, compared))
                 advance()
-        found.append(_quiet_table(rows, monitor.false_alarm_rate, monitor.warning_rate))
+        found["No drift"] = _quiet_table(rows, monitor.false_alarm_rate, monitor.warning_rate)
     if "power" in wanted:
         pool, drifted = phantoms
         known = min(1500, len(pool) // 4)
         with progress("Streams of drift", None):
-            found.append(_power_table("Drift of phantoms", power(pool, drifted, known, streams, monitor)))
+            found["Drift of phantoms"] = _power_table(power(pool, drifted, known, streams, monitor))
     if "real" in wanted and radiographs is not None:
         nih, drifted, ap = radiographs
         with progress("Streams of real radiographs", None):
             rows_ = power(nih, drifted, min(700, len(nih) // 2), streams, monitor)
             pa = nih[nih["view"] == "PA"]
             rows_ += power(pa, {"AP among a reference of PA": ap}, min(400, len(pa) // 2), streams, monitor)
-        found.append(_power_table("Drift of real radiographs", rows_))
+        found["Drift of real radiographs"] = _power_table(rows_)
     return found
 
 
-def _quiet_table(rows: "list[Quiet]", rate: float, warning: float) -> Section:
+def _quiet_table(rows: "list[Quiet]", rate: float, warning: float) -> Table:
     columns = (
         "window without drift",
         "windows",
@@ -161,15 +145,15 @@ def _quiet_table(rows: "list[Quiet]", rate: float, warning: float) -> Section:
             f"{row.windows:,} ({row.compared:,} by Evidently)",
             f"{row.crossed:.1%}",
             f"{row.warned:.1%}",
-            "reached" if abs(row.crossed - rate) <= SLACK else "**missed**",
+            VERDICTS[abs(row.crossed - rate) <= SLACK],
             *("—" if value != value else f"{value:.0%}" for value in (row.theirs, row.theirs_any, row.theirs_columns)),
         )
         for row in rows
     ]
-    return "No drift", columns, body
+    return Table(columns, body)
 
 
-def _power_table(title: str, rows: "list[Power]") -> Section:
+def _power_table(rows: "list[Power]") -> Table:
     columns = (
         "drift and strength",
         "seen in 200",
@@ -189,29 +173,8 @@ def _power_table(title: str, rows: "list[Power]") -> Section:
         )
         for row in rows
     ]
-    return title, columns, body
-
-
-def write_markdown(file: Path, found: list[Section]) -> None:
-    """Write the tables between their two marks in a Markdown file; a file without them is given them at its end.
-
-    Tables that were not measured now stay.
-    """
-    from commands.bench.figures import sections_of
-    from thorax.files import write_text
-
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    before, mark, rest = text.partition(BEGIN)
-    tables = sections_of(rest.partition(END)[0], "### ")
-    for title, columns, body in found:
-        head = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
-        tables[title] = "\n".join(["", *head, *(f"| {' | '.join(row)} |" for row in body)])
-    block = BEGIN + "".join(f"\n\n### {title}\n{body.rstrip()}" for title, body in tables.items()) + f"\n\n{END}"
-    if mark:
-        write_text(file, before + block + rest.partition(END)[2])
-    else:
-        write_text(file, (f"{text.rstrip()}\n\n" if text else "") + block + "\n")
+    return Table(columns, body)
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    run(bench)

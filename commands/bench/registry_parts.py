@@ -1,4 +1,4 @@
-"""The measurements of `make bench-registry`; each returns rows of its table."""
+"""The measurements of `make bench-registry`; each returns its figures."""
 
 import json
 import os
@@ -12,13 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from commands.bench.figures import Figure, none_of, told
 from thorax.errors import RegistryError, ThoraxError
 from thorax.settings import Settings
-
-if TYPE_CHECKING:
-    from commands.bench.registry import Row
 
 _WORKER = """
 import sys
@@ -88,7 +85,7 @@ def _fill(settings: Settings, bundle: Path | None, home: Path, versions: int) ->
         register(load(home), place, evaluation, {})
 
 
-def speed(home: Path, repeats: int) -> "list[Row]":
+def speed(home: Path, repeats: int) -> list[Figure]:
     """Time whole commands, start of the process included."""
     command = [sys.executable, "-m", "commands.main"]
     _timed([*command, "models", "promote", "1", "--force", "--reason", "set up"], home)
@@ -98,13 +95,13 @@ def speed(home: Path, repeats: int) -> "list[Row]":
         rollbacks.append(_timed([*command, "models", "rollback"], home))
         helps.append(_timed([*command, "--help"], home))
     return [
-        _seconds("thorax models promote, SQLite", promotions, 4.0),
-        _seconds("thorax models rollback, SQLite", rollbacks, 4.0),
-        _seconds("thorax --help", helps, 0.6),
+        _seconds("speed", "thorax models promote, SQLite", promotions, 4.0),
+        _seconds("speed", "thorax models rollback, SQLite", rollbacks, 4.0),
+        _seconds("speed", "thorax --help", helps, 0.6),
     ]
 
 
-def loading(home: Path, repeats: int) -> "list[Row]":
+def loading(home: Path, repeats: int) -> list[Figure]:
     """Time the champion through MLflow with pickle forbidden, in fresh processes that have imported PyTorch.
 
     MLflow reads the metadata of every installed package to warn of versions other than the model's; that depends on the
@@ -120,14 +117,11 @@ def loading(home: Path, repeats: int) -> "list[Row]":
             imports.append(first)
             loads.append(second)
     return [
-        _seconds("champion loaded by MLflow, pickle forbidden, after PyTorch (`suppress_warnings`)", quiet, 1.5),
-        (
-            "the same, with MLflow looking through all installed packages",
-            f"{statistics.median(warned):.2f} s",
-            "",
-            None,
+        _seconds(
+            "load", "champion loaded by MLflow, pickle forbidden, after PyTorch (`suppress_warnings`)", quiet, 1.5
         ),
-        ("importing MLflow before that", f"{statistics.median(imports):.2f} s", "", None),
+        _seconds("load", "the same, with MLflow looking through all installed packages", warned),
+        _seconds("load", "importing MLflow before that", imports),
     ]
 
 
@@ -187,23 +181,21 @@ def race(home: Path, processes: int, rounds: int) -> Race:
     return Race(processes, rounds, changed, len(recorded), time.perf_counter() - began, tuple(problems))
 
 
-def race_rows(found: Race) -> "list[Row]":
+def race_figures(found: Race) -> list[Figure]:
     """Say what a race left."""
-    what = f"{found.processes} processes × {found.rounds} promotions at once"
-    rows: list[Row] = [
-        (
-            f"{what}: changed the champion, recorded",
-            f"{found.changed:,}, {found.recorded:,}",
-            "equal",
-            not found.problems,
+    part, what = "race", f"{found.processes} processes × {found.rounds} promotions at once"
+    kept, each = not found.problems, 1000 * found.seconds / (found.processes * found.rounds)
+    return [
+        Figure(
+            part, f"{what}: changed the champion, recorded", f"{found.changed:,}, {found.recorded:,}", "equal", kept
         ),
-        (f"{what}: lost, doubled or out of order", str(len(found.problems)), "0", not found.problems),
-        (f"{what}: a promotion takes", f"{1000 * found.seconds / (found.processes * found.rounds):.0f} ms", "", None),
+        none_of(part, f"{what}: lost, doubled or out of order", len(found.problems)),
+        told(part, f"{what}: a promotion takes", each, ".0f", " ms"),
+        *(Figure(part, problem, "", good=False) for problem in found.problems),
     ]
-    return rows + [(problem, "", "", False) for problem in found.problems]
 
 
-def simulation(settings: Settings, pairs: int, patients: int) -> "list[Row]":
+def simulation(settings: Settings, pairs: int, patients: int) -> list[Figure]:
     """Let challengers whose true difference is known meet a champion, under either rule."""
     from thorax.registry.simulation import simulate
 
@@ -219,31 +211,27 @@ def simulation(settings: Settings, pairs: int, patients: int) -> "list[Row]":
         ("not_worse", margin, 0.0, None),
         ("not_worse", margin, 0.04, None),
     ]
-    rows: list[Row] = []
+    figures: list[Figure] = []
     for rule, limit, difference, false in cases:
         found = simulate(rule, limit, difference, pairs=pairs, patients=patients, confidence=confidence)
         # Two standard errors for the pairs that were drawn.
         reached = None if false is None else found.passed <= stated + 2 * (stated * (1 - stated) / pairs) ** 0.5
-        rows.append(
-            (
-                f"{pairs:,} pairs, {patients} patients, rule {rule} by {limit:g}, true difference {difference:+.2f}: "
-                f"{false or 'power'}",
-                f"{found.passed:.1%} ± {found.error:.1%}",
-                "" if false is None else f"≤ {stated:.0%}",
-                reached,
-            )
+        what = (
+            f"{pairs:,} pairs, {patients} patients, rule {rule} by {limit:g}, true difference {difference:+.2f}: "
+            f"{false or 'power'}"
         )
-    return rows
+        wanted = "" if false is None else f"≤ {stated:.0%}"
+        shown = f"{found.passed:.1%} ± {found.error:.1%}"
+        figures.append(Figure("simulation", what, shown, wanted, reached, found.passed))
+    return figures
 
 
-def _seconds(what: str, times: Sequence[float], most: float) -> "Row":
+def _seconds(part: str, what: str, times: Sequence[float], most: float | None = None) -> Figure:
     median = statistics.median(times)
-    return (
-        what,
-        f"{median:.2f} s (of {len(times)}: {min(times):.2f} to {max(times):.2f})",
-        f"≤ {most:g} s",
-        median <= most,
-    )
+    shown = f"{median:.2f} s (of {len(times)}: {min(times):.2f} to {max(times):.2f})"
+    if most is None:
+        return Figure(part, what, shown, found=median)
+    return Figure(part, what, shown, f"≤ {most:g} s", median <= most, median)
 
 
 def _timed(command: Sequence[str], home: Path) -> float:

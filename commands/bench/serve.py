@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.console import err, out, print_json, table
+from commands.bench import parts
+from commands.console import err
 
 if TYPE_CHECKING:
     from commands.bench.figures import Figure
@@ -40,18 +41,15 @@ def bench(
     real: Annotated[Path | None, typer.Option(help="A folder of real files to mutate too.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Measure this bundle; one is made otherwise.")] = None,
     var: Annotated[str, typer.Option(help="Where the bench keeps what it makes.")] = "var",
-    markdown: Annotated[Path | None, typer.Option(help="Write the figures to this page too.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Measure the service."""
     from commands.bench.bundle import bench_bundle
-    from thorax.errors import InputError, nearest
+    from commands.bench.page import tell
     from thorax.settings import load
 
-    chosen = tuple(part or PARTS)
-    for name in chosen:
-        if name not in PARTS:
-            raise InputError(f"There is no part {name!r}.", nearest(name, PARTS))
+    chosen = parts.chosen(part, PARTS)
     made, files = bench_bundle(load(overrides=[f"paths.var={var}"]), architecture, size, pixels, 120)
     made, files = (bundle or made).absolute(), files[:24]
     image = files[0].read_bytes()
@@ -84,7 +82,7 @@ def bench(
     def hostile_(settings: "Settings") -> "list[Figure]":
         from commands.bench.hostile import measure
 
-        return measure(settings, made, image, hostile, real or _real_data(), examples)
+        return measure(settings, made, image, hostile, real or parts.real_data(), examples)
 
     def memory(settings: "Settings") -> "list[Figure]":
         from commands.bench.memory import measure
@@ -101,40 +99,9 @@ def bench(
         shutil.rmtree(place, ignore_errors=True)
         figures += every[name](load(overrides=[f"paths.var={place}"]))
         err.print(f"{name}: {time.perf_counter() - began:.0f} s", markup=False)
-    _show(figures, f"{architecture} at {size} px, {pixels} px files", markdown, json)
-
-
-def _show(figures: "list[Figure]", what: str, markdown: Path | None, json: bool) -> None:
-    from commands.bench.figures import rows_of, write_markdown
-
-    if markdown is not None:
-        write_markdown(markdown, "How the service serves", _said(what), figures)
-    if json:
-        print_json([one.as_dict() for one in figures])
-        return
-    columns = ("part", "what", "found", "should be", "")
-    table(f"The service: {what}", columns, rows_of(figures), right=("found", "should be"))
-    out.print("Ratios hold better than times on a machine that does other work too.")
-
-
-def _said(what: str) -> str:
-    import os
-    import platform
-
-    return (
-        f"Written by `make bench-serve` ({what}; {os.cpu_count()} cores, {platform.machine()}, Python "
-        f"{platform.python_version()}). The network's weights are random: it is as fast as a trained one, and its "
-        "answers mean nothing. What is compared took turns in one run."
-    )
-
-
-def _real_data() -> Path | None:
-    """Return the folder of real radiographs that tests use too, where it is at hand."""
-    import os
-
-    folder = Path(os.environ.get("THORAX_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-    return folder if folder.is_dir() else None
+    told = f"{architecture} at {size} px, {pixels} px files; what is compared took turns in one run."
+    tell(figures, markdown=markdown, json=json, said=told)
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    parts.run(bench)

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commands.bench.figures import Figure, at_least, at_most, told
 from thorax.errors import InputError
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from commands.bench.trust import Row
     from thorax.calibration.outputs import Outputs
 
 #: A quarter of the patients for the test, a fifth for calibration: enough positives to judge a sensitivity by.
@@ -108,7 +108,7 @@ class Own:
         return self.settings.var / "bench" / "trust"
 
 
-def own(made: Own) -> "list[Row]":
+def own(made: Own) -> list[Figure]:
     """Train small networks with the focal loss on real radiographs, calibrate them, and judge them on test patients."""
     import numpy as np
 
@@ -143,24 +143,25 @@ def own(made: Own) -> "list[Row]":
     weighted = read_json(made.place(1, "weighted_bce") / "evaluation" / "evaluation.json")
     halves = {name: float(np.mean(values)) - target for name, values in redrawn.items()}
     furthest = max(halves, key=lambda name: abs(halves[name]))
+    chance = _by_chance([count for _, _, count, _ in reached], target)
+    part = "own"
     return [
-        (f"mean test AUROC, {made.networks} networks", _spread(aurocs, 3), "", None),
-        ("ECE before → after", f"{np.mean(before):.3f} → {np.mean(after):.3f}", "≤ a third", ratio <= 1 / 3),
-        (
+        Figure(part, f"mean test AUROC, {made.networks} networks", _spread(aurocs, 3)),
+        Figure(
+            part, "ECE before → after", f"{np.mean(before):.3f} → {np.mean(after):.3f}", "≤ a third", ratio <= 1 / 3
+        ),
+        Figure(
+            part,
             f"sensitivity furthest from {target}, one split ({worst[1]}, {worst[2]} positives)",
             f"{worst[0]:.3f}",
             "± 0.05",
             abs(worst[0] - target) <= 0.05,
         ),
-        (f"within 0.05 of it, of {len(reached)} findings and networks, one split", f"{near:.0%}", "", None),
-        (
-            "would be, if the threshold were perfect (chance in the test patients alone)",
-            f"{_by_chance([count for _, _, count, _ in reached], target):.0%}",
-            "",
-            None,
-        ),
-        ("whose 95% interval holds the target", f"{np.mean([inside for *_, inside in reached]):.0%}", "", None),
-        (
+        told(part, f"within 0.05 of it, of {len(reached)} findings and networks, one split", near, ".0%"),
+        told(part, "would be, if the threshold were perfect (chance in the test patients alone)", chance, ".0%"),
+        told(part, "whose 95% interval holds the target", sum(hold for *_, hold in reached) / len(reached), ".0%"),
+        Figure(
+            part,
             f"furthest, mean of ten patient-halves and {made.networks} networks ({furthest})",
             f"{halves[furthest]:+.3f}",
             "± 0.05",
@@ -172,13 +173,13 @@ def own(made: Own) -> "list[Row]":
             sum(weighted["metrics"][name]["overconfident_raw"] for name in weighted["findings"]),
             sum(weighted["metrics"][name]["overconfident"] for name in weighted["findings"]),
         ),
-        ("the report page with its pictures", f"{max(sizes):.1f} MB", "< 5 MB", max(sizes) < 5),
+        at_most(part, "the report page with its pictures", max(sizes), 5, ".1f", " MB"),
     ]
 
 
-def _sure(what: str, before: int, after: int) -> "Row":
+def _sure(what: str, before: int, after: int) -> Figure:
     """Say how many sure errors are left; where there was none before, nothing was shown."""
-    return what, f"{before} → {after}", "≤ a fifth", after <= before / 5 if before else None
+    return Figure("own", what, f"{before} → {after}", "≤ a fifth", after <= before / 5 if before else None)
 
 
 def _redrawn(made: Own, place: Path, findings: list[str], often: list[str]) -> dict[str, list[float]]:
@@ -208,7 +209,7 @@ def _redrawn(made: Own, place: Path, findings: list[str], often: list[str]) -> d
     return found
 
 
-def strange(made: Own) -> "list[Row]":
+def strange(made: Own) -> list[Figure]:
     """Tell other things, and radiographs that were turned, negated or shrunk, from test radiographs."""
     import numpy as np
 
@@ -227,24 +228,25 @@ def strange(made: Own) -> "list[Row]":
     rows_of = store.indices("test")
     test = store.images(rows_of)
     usual = scores(test)
-    rows: list[Row] = []
+    part = "strange"
+    figures: list[Figure] = []
     for name, images, least in others(made.folder, store.size, test):
         found = scores(np.ascontiguousarray(images))
         area = auroc(np.concatenate([usual, found]), np.repeat([0.0, 1.0], [len(usual), len(found)]))
         caught = float((found > calibration.ood_cutoff).mean())
-        agreed = "" if least is None else f"≥ {least}"
-        ok = None if least is None else area >= least
-        rows.append((f"AUROC, {len(images)} {name} (caught {caught:.0%})", f"{area:.3f}", agreed, ok))
+        what = f"AUROC, {len(images)} {name} (caught {caught:.0%})"
+        figures.append(told(part, what, area, ".3f") if least is None else at_least(part, what, area, least, ".3f"))
     ages = store.rows["age"].to_numpy(dtype=float)[rows_of]
     young = ages < 14
     if young.any():
         area = auroc(usual, young.astype(float))
-        rows.append((f"AUROC, the {young.sum()} test radiographs of children under 14", f"{area:.3f}", "", None))
+        figures.append(told(part, f"AUROC, the {young.sum()} test radiographs of children under 14", area, ".3f"))
     alarms = float((usual > calibration.ood_cutoff).mean())
-    return [*rows, (f"false alarms among {len(usual)} test radiographs", f"{alarms:.1%}", "≤ 5%", alarms <= 0.05)]
+    what = f"false alarms among {len(usual)} test radiographs"
+    return [*figures, at_most(part, what, alarms, 0.05, ".1%")]
 
 
-def explain(made: Own) -> "list[Row]":
+def explain(made: Own) -> list[Figure]:
     """Judge the maps in closed form beside the grad-cam library's on the same boxed radiographs, and random maps."""
     import time
 
@@ -291,42 +293,43 @@ def explain(made: Own) -> "list[Row]":
             found[method].append(agreement(np.maximum(theirs, 0.0), one.boxes))
         found["random"].append(agreement(random_map(ours.shape[-1], number), one.boxes))
     torch.set_num_threads(threads)
-    rows: list[Row] = []
+    part = "explain"
+    rows: list[Figure] = []
     for name, agreements in found.items():
         figures = {key: float(np.mean([one[key] for one in agreements])) for key in ("pointing_game", "iou", "mass")}
         text = ", ".join(f"{value:.2f}" for value in figures.values())
-        rows.append((f"pointing game, IoU, heat inside: {name}, {len(agreements)} boxed findings", text, "", None))
+        rows.append(Figure(part, f"pointing game, IoU, heat inside: {name}, {len(agreements)} boxed findings", text))
     time_of = ", ".join(f"{name} {1000 * seconds / len(chosen):.0f} ms" for name, seconds in spent.items())
-    rows.append(("an image: all findings in closed form, one by each gradient method", time_of, "", None))
-    rows.append(("maps less Grad-CAM before its rectifier, at most", f"{difference:.1e}", "≤ 1e-4", difference <= 1e-4))
+    rows.append(Figure(part, "an image: all findings in closed form, one by each gradient method", time_of))
+    rows.append(at_most(part, "maps less Grad-CAM before its rectifier, at most", difference, 1e-4, ".1e"))
     faithful = read_json(place / "evaluation" / "evaluation.json").get("faithfulness")
     return [*rows, *_faithful(faithful)] if faithful else rows
 
 
-def _faithful(figures: dict[str, Any]) -> "list[Row]":
+def _faithful(figures: dict[str, Any]) -> list[Figure]:
     from thorax.evaluation.report import figure_text
 
-    cases = figures["cases"]
+    part, cases = "explain", figures["cases"]
     return [
-        (
+        Figure(
+            part,
             f"deletion area, own and random maps, {cases} findings (lower is better)",
             f"{figures['deletion']['value']:.3f}, {figures['deletion_random']['value']:.3f}",
-            "",
-            None,
         ),
-        (
+        Figure(
+            part,
             "insertion area, own and random maps (higher is better)",
             f"{figures['insertion']['value']:.3f}, {figures['insertion_random']['value']:.3f}",
-            "",
-            None,
         ),
-        (
+        Figure(
+            part,
             "insertion less deletion, beyond a random map",
             figure_text(figures["gain"], 3),
             "> 0",
             _above(figures["gain"]),
         ),
-        (
+        Figure(
+            part,
             "rank correlation with the map of redrawn weights; with noise",
             f"{figures['redrawn']['value']:.2f}; {figures['noise']['value']:.2f}",
             f"< {figures['limit']}",

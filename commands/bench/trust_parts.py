@@ -1,14 +1,14 @@
-"""The parts of `make bench-trust` that need no network of the project's own; each returns rows of its table."""
+"""The parts of `make bench-trust` that need no network of the project's own; each returns its figures."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from commands.bench.figures import Figure, at_most, told
+
 if TYPE_CHECKING:
     import numpy as np
-
-    from commands.bench.trust import Row
 
 _ALPHA = 0.1
 
@@ -38,7 +38,7 @@ class Clock:
         return Spent(time.perf_counter() - self._wall, time.process_time() - self._processor)
 
 
-def published(folder: Path) -> "list[Row]":
+def published(folder: Path) -> list[Figure]:
     """Calibrate a published network on ten patient-halves and judge it on the others."""
     import numpy as np
 
@@ -80,27 +80,30 @@ def published(folder: Path) -> "list[Row]":
     mean = {name: float(np.mean(values)) for name, values in errors.items()}
     often = truth.sum(axis=0) >= 200
     worst = float(np.abs(np.mean(conformal, axis=0) - _ALPHA)[often].max())
+    part = "published"
     return [
-        ("mean ECE-15 of the network's own probabilities", f"{mean['raw']:.4f}", "", None),
-        ("mean ECE-15, Platt a finding", f"{mean['platt']:.4f}", "", None),
-        ("mean ECE-15, automatic choice", f"{mean['auto']:.4f}", "≤ 0.0060", mean["auto"] <= 0.0060),
-        (
+        told(part, "mean ECE-15 of the network's own probabilities", mean["raw"], ".4f"),
+        told(part, "mean ECE-15, Platt a finding", mean["platt"], ".4f"),
+        at_most(part, "mean ECE-15, automatic choice", mean["auto"], 0.0060, ".4f"),
+        Figure(
+            part,
             "NLL before → after",
             f"{mean['nll_raw']:.4f} → {mean['nll']:.4f}",
             "no worse",
             mean["nll"] <= mean["nll_raw"],
         ),
-        (
+        Figure(
+            part,
             "above 0.9 and wrong, a half, before → after",
             f"{mean['sure_raw']:.0f} → {mean['sure']:.0f}",
             "≤ a fifth",
             mean["sure"] <= mean["sure_raw"] / 5,
         ),
-        (f"conformal error, largest |error − {_ALPHA}|", f"{worst:.4f}", "≤ 0.01", worst <= 0.01),
+        at_most(part, f"conformal error, largest |error − {_ALPHA}|", worst, 0.01, ".4f"),
     ]
 
 
-def speed(images: int = 22_433, findings: int = 14) -> "list[Row]":
+def speed(images: int = 22_433, findings: int = 14) -> list[Figure]:
     """Time the bootstrap, the report page and the explanations."""
     import tempfile
 
@@ -143,20 +146,22 @@ def speed(images: int = 22_433, findings: int = 14) -> "list[Row]":
         clock = Clock()
         write_report(evaluated, None, Path(place))
         page, size = clock.read(), (Path(place) / "report.html").stat().st_size / 1e6
+    part = "speed"
     return [
-        (
+        Figure(
+            part,
             f"1,000 replicates of all metrics, {images:,} × {findings}",
             str(bootstrap),
             "≤ 20 s",
             bootstrap.processor <= 20,
         ),
-        (f"report page, {findings} findings", str(page), "≤ 10 s", page.processor <= 10),
-        ("its size", f"{size:.1f} MB", "< 5 MB", size < 5),
+        Figure(part, f"report page, {findings} findings", str(page), "≤ 10 s", page.processor <= 10),
+        at_most(part, "its size", size, 5, ".1f", " MB"),
         *_explanations(findings),
     ]
 
 
-def _explanations(findings: int, side: int = 224, rounds: int = 7) -> "list[Row]":
+def _explanations(findings: int, side: int = 224, rounds: int = 7) -> list[Figure]:
     """Time the maps of all findings beside the forward pass that gives them, and beside the library's Grad-CAM."""
     import numpy as np
     import torch
@@ -190,16 +195,14 @@ def _explanations(findings: int, side: int = 224, rounds: int = 7) -> "list[Row]
     forward, grad_cam = min(times["forward"]), min(times["grad-cam"])
     ours = (maps[0, 0] - network.head.bias[0]).detach().numpy() / maps.shape[-1] ** 2
     difference = float(np.abs(ours - theirs).max())
+    times_ms = [f"{1000 * value:.0f}" for value in (forward, min(times["with maps"]), grad_cam)]
+    part = "speed"
     return [
-        (f"maps of {findings} findings, of a forward pass", f"{alone / forward:.1%}", "≤ 5%", alone / forward <= 0.05),
-        ("forward pass, with maps, Grad-CAM of one finding", _ms(forward, min(times["with maps"]), grad_cam), "", None),
-        (f"Grad-CAM of {findings} findings, of a forward pass", f"{findings * grad_cam / forward:.0f}×", "", None),
-        ("maps less Grad-CAM before its rectifier, at most", f"{difference:.1e}", "≤ 1e-4", difference <= 1e-4),
+        at_most(part, f"maps of {findings} findings, of a forward pass", alone / forward, 0.05, ".1%"),
+        Figure(part, "forward pass, with maps, Grad-CAM of one finding", f"{', '.join(times_ms)} ms"),
+        told(part, f"Grad-CAM of {findings} findings, of a forward pass", findings * grad_cam / forward, ".0f", "×"),
+        at_most(part, "maps less Grad-CAM before its rectifier, at most", difference, 1e-4, ".1e"),
     ]
-
-
-def _ms(*seconds: float) -> str:
-    return ", ".join(f"{1000 * value:.0f}" for value in seconds) + " ms"
 
 
 def read_published(folder: Path) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":

@@ -4,21 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from commands.bench.data import app
+from commands.bench.data import bench
+
+app = typer.Typer()
+app.command()(bench)
 
 
 @pytest.mark.slow
 def test_parts_run_and_are_written_down(tmp_path: Path) -> None:
     arguments = ["--part", "memory", "--part", "dvc", "--count", "60", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--json", "--markdown", str(tmp_path / "figures.md")])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exception is None, result.exception
     found = json.loads(result.stdout)
     assert {figure["part"].split(":")[0].split(" ")[0] for figure in found} == {"Memory", "DVC"}
     assert all(figure["found"] >= 0 for figure in found)
-    page = (tmp_path / "figures.md").read_text()
-    assert "in shards: pulled" in page and "| ratio (half a kB" in page
+    assert "| in shards: pulled |" in (tmp_path / "figures.md").read_text()
 
 
 def test_an_unknown_part_is_refused_with_the_nearest() -> None:

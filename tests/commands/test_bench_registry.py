@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from commands.bench.registry import bench
-from commands.bench.registry_parts import Race, race_rows
+from commands.bench.registry_parts import Race, race_figures
 from thorax.errors import InputError, RegistryError
 
 
@@ -21,20 +21,14 @@ def app(home: Path, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
 
 
 @pytest.mark.slow
-def test_it_measures_the_race_and_the_simulation(app: typer.Typer, sample_bundle: Path, tmp_path: Path) -> None:
-    page = tmp_path / "figures.md"
-    page.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
+def test_it_measures_the_race_and_the_simulation(app: typer.Typer, sample_bundle: Path) -> None:
     short = ["--processes", "2", "--rounds", "2", "--pairs", "10", "--patients", "60"]
     parts = ["--part", "race", "--part", "simulation", "--bundle", str(sample_bundle)]
-    result = CliRunner().invoke(app, [*short, *parts, "--markdown", str(page), "--json"])
+    result = CliRunner().invoke(app, [*short, *parts, "--json"])
     assert result.exception is None, result.output
     found = json.loads(result.stdout)
-    assert [row["reached"] for row in found["race"]] == [True, True, None]
-    assert len(found["simulation"]) == 8
-    text = page.read_text()
-    assert "2 processes × 2 promotions at once" in text
-    assert "old" not in text
-    assert text.startswith("before\n<!-- figures -->\n") and text.endswith("\n<!-- /figures -->\nafter\n")
+    assert [one["good"] for one in found if one["part"] == "race"] == [True, True, None]
+    assert sum(one["part"] == "simulation" for one in found) == 8
 
 
 @pytest.mark.slow
@@ -44,8 +38,7 @@ def test_it_times_whole_commands_and_the_loading(app: typer.Typer, sample_bundle
     result = CliRunner().invoke(app, [*arguments, "--processes", "2", "--json"])
     assert result.exception is None, result.output
     found = json.loads(result.stdout)
-    assert [row["agreed"] for row in found["speed"]] == ["≤ 4 s", "≤ 4 s", "≤ 0.6 s"]
-    assert found["load"][0]["agreed"] == "≤ 1.5 s"
+    assert [one["wanted"] for one in found] == ["≤ 4 s", "≤ 4 s", "≤ 0.6 s", "≤ 1.5 s", "", ""]
 
 
 def test_an_unknown_part_and_an_empty_registry_are_named(app: typer.Typer, home: Path, mlflow_template: object) -> None:
@@ -57,5 +50,5 @@ def test_an_unknown_part_and_an_empty_registry_are_named(app: typer.Typer, home:
 
 
 def test_what_a_race_lost_is_shown() -> None:
-    rows = race_rows(Race(8, 200, 9, 8, 1.0, ("a promotion did not replace the one before it",)))
-    assert [row[3] for row in rows] == [False, False, None, False]
+    found = race_figures(Race(8, 200, 9, 8, 1.0, ("a promotion did not replace the one before it",)))
+    assert [one.good for one in found] == [False, False, None, False]

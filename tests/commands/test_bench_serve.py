@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,29 +9,10 @@ from typer.testing import CliRunner
 
 from commands.bench.change import _changes
 from commands.bench.corpus import mutants, seeds, tricks
-from commands.bench.figures import at_least, at_most, none_of, rows_of, told, write_markdown
 from commands.bench.load import Load
 from commands.bench.memory import slope
 from thorax.errors import ImageError, InputError
 from thorax.imaging import read_image_bytes
-
-
-def test_a_figure_knows_whether_it_is_as_it_should_be() -> None:
-    figures = [
-        at_least("A", "rate", 0.95, 0.9),
-        at_most("A", "tail", 3.5, 3),
-        none_of("B", "lost", 0),
-        told("B", "n", 7),
-    ]
-    assert [one.good for one in figures] == [True, False, True, None]
-    assert rows_of(figures)[1] == ("A", "tail", "3.50", "≤ 3", "✗")
-
-
-def test_the_page_has_a_table_a_part(tmp_path: Path) -> None:
-    write_markdown(tmp_path / "page.md", "Title", "Said.", [told("One", "x", 1), none_of("Two", "lost", 2)])
-    text = (tmp_path / "page.md").read_text()
-    assert text.startswith("# Title\n\nSaid.\n\n## One\n")
-    assert "| lost | 2 | 0 | ✗ |" in text
 
 
 def test_quantiles_and_rates_of_a_load() -> None:
