@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands import cluster
+from commands import cluster, trainjob
 from commands.console import err, out, print_json, table
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 for on_cluster in (
     *(cluster.submit, cluster.schedule, cluster.schedules, cluster.unschedule),
-    *(cluster.runs, cluster.status, cluster.cancel, cluster.logs),
+    *(cluster.runs, cluster.status, cluster.cancel, cluster.logs, trainjob.trainjob),
 ):
     app.command(rich_help_panel="On a Kubeflow cluster")(on_cluster)
 

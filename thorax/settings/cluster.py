@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from thorax.settings.base import Count, Section
+from thorax.settings.base import Count, Positive, Section
 
 Step = Literal["ingest", "validate", "preprocess", "train", "calibrate", "evaluate", "select", "register"]
 #: What Kubernetes calls a quantity: 500m, 4, 16Gi.
@@ -49,6 +49,15 @@ class Secret(Section):
     variables: dict[str, str]
 
 
+class Trainer(Section):
+    """Kubeflow Trainer, for `thorax pipeline trainjob`: training that several nodes share."""
+
+    runtime: str = "torch-distributed"
+    kind: Literal["ClusterTrainingRuntime", "TrainingRuntime"] = "ClusterTrainingRuntime"
+    nodes: Positive = 2
+    store: str = "/mnt/thorax/store"
+
+
 class Cluster(Section):
     """Where `thorax pipeline submit` sends the pipeline, and what the steps find there."""
 
@@ -69,6 +78,8 @@ class Cluster(Section):
     steps: dict[Step, Resources] = Field(
         default={"train": Resources(cpu="8", memory="32Gi", gpu=1, shared_memory="8Gi", timeout_minutes=2880)}
     )
+
+    trainer: Trainer = Trainer()
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> "Cluster":
