@@ -14,7 +14,6 @@ from components.drift import drift
 from pipelines.compile import write_pipeline
 from pipelines.resources import equip
 from pipelines.training import training
-from thorax.errors import InputError
 from thorax.settings import Cluster, Pipeline, Settings
 
 NAME = "thorax-monitoring"
@@ -107,43 +106,12 @@ def schedule_monitoring(settings: Settings, cron: str, name: str, folder: Path) 
         SettingsError: the registry is a file of this machine, or no volume holds the data.
         ClusterError: the cluster cannot be reached, or refuses.
     """
-    from pipelines.cluster import check, connect, schedules, unschedule
-    from pipelines.cluster.connection import explained, quiet
+    from pipelines.cluster import as_there, check, repeat
 
-    fields = cron.split()
-    if len(fields) not in (5, 6):
-        raise InputError(
-            f"{cron!r} has {len(fields)} fields; a schedule has five, minute first, or six, second first.",
-            'For every quarter of an hour: "*/15 * * * *".',
-        )
     check(settings)
-    cluster = settings.cluster
-    there = settings.model_copy(
-        update={
-            "paths": settings.paths.model_copy(update={"var": Path(cluster.var)}),
-            "data": settings.data.model_copy(update={"root": Path(cluster.root)}),
-        }
-    )
-    client = connect(settings)
     package = compile_monitoring(settings, folder / "monitoring.yaml")
-    before = [one["id"] for one in schedules(settings) if one["name"] == name]
-    with quiet(), explained(cluster.host):
-        experiment = client.create_experiment(cluster.experiment, namespace=cluster.namespace)
-        made = client.create_recurring_run(
-            experiment_id=experiment.experiment_id,
-            job_name=name,
-            description="examine what was answered, and answer an alarm",
-            cron_expression=" ".join(fields if len(fields) == 6 else ["0", *fields]),
-            max_concurrency=1,
-            no_catchup=True,
-            params=arguments(there),
-            pipeline_package_path=str(package),
-            pipeline_root=cluster.pipeline_root,
-            service_account=cluster.service_account,
-        )
-    for one in before:  # the new one stands before the old one goes
-        unschedule(settings, one)
-    return next(one for one in schedules(settings) if one["id"] == made.recurring_run_id)
+    reason = "examine what was answered, and answer an alarm"
+    return repeat(settings, cron, name, reason, package, arguments(as_there(settings)))
 
 
 def run_here(settings: Settings, folder: Path) -> None:

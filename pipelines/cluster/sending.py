@@ -78,15 +78,38 @@ def schedule(settings: Settings, cron: str, name: str, reason: str, folder: Path
         reason: kept with every version.
         folder: where the compiled YAML is written.
     """
+    revision = check(settings)
+    package = compile_training(settings, folder / "pipeline.yaml")
+    return repeat(settings, cron, name, reason, package, _arguments(settings, revision, reason))
+
+
+def repeat(
+    settings: Settings, cron: str, name: str, reason: str, package: Path, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Let the cluster run a compiled pipeline again and again, one run at a time.
+
+    Args:
+        settings: all settings.
+        cron: five fields (minute first) or Kubeflow's six (second first), in the cluster's time zone.
+        name: of the schedule; one of that name is replaced.
+        reason: shown beside it.
+        package: the compiled YAML.
+        arguments: of the pipeline.
+
+    Returns:
+        id, name, cron, and whether it is on.
+
+    Raises:
+        InputError: it is no schedule.
+        ClusterError: the cluster cannot be reached, or refuses.
+    """
     fields = cron.split()
     if len(fields) not in (5, 6):
         raise InputError(
             f"{cron!r} has {len(fields)} fields; a schedule has five, minute first, or six, second first.",
-            'For half past two every Monday: "30 2 * * 1".',
+            'For half past two every Monday: "30 2 * * 1". For every quarter of an hour: "*/15 * * * *".',
         )
-    revision = check(settings)
     client = connect(settings)
-    package = compile_training(settings, folder / "pipeline.yaml")
     with quiet(), explained(settings.cluster.host):
         experiment = client.create_experiment(settings.cluster.experiment, namespace=settings.cluster.namespace)
         before = [one for one in _schedules(client, settings) if one.display_name == name]
@@ -97,7 +120,7 @@ def schedule(settings: Settings, cron: str, name: str, reason: str, folder: Path
             cron_expression=" ".join(fields if len(fields) == 6 else ["0", *fields]),
             max_concurrency=1,
             no_catchup=True,
-            params=_arguments(settings, revision, reason),
+            params=arguments,
             pipeline_package_path=str(package),
             pipeline_root=settings.cluster.pipeline_root,
             service_account=settings.cluster.service_account,
@@ -133,20 +156,23 @@ def unschedule(settings: Settings, name: str) -> int:
     return len(gone)
 
 
-def _arguments(settings: Settings, revision: str, reason: str) -> dict[str, Any]:
-    """Return the pipeline's arguments, with folders as the steps find them on the cluster."""
-    there = settings.model_copy(
+def as_there(settings: Settings) -> Settings:
+    """Return the settings with folders as the steps find them on the cluster."""
+    return settings.model_copy(
         update={
             "paths": settings.paths.model_copy(update={"var": Path(settings.cluster.var)}),
             "data": settings.data.model_copy(update={"root": Path(settings.cluster.root)}),
         }
     )
+
+
+def _arguments(settings: Settings, revision: str, reason: str) -> dict[str, Any]:
     return {
         "root": settings.cluster.root,
         "revision": revision,
         "reason": reason,
         "architectures": list(settings.train.architectures),
-        **steps.arguments(there),
+        **steps.arguments(as_there(settings)),
     }
 
 
