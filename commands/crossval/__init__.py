@@ -1,7 +1,7 @@
 """`thorax crossval`: what a recipe is worth on a dataset, beside references, a control and ablations."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,9 @@ def crossval(
     root: Annotated[Path | None, typer.Argument(help="The dataset's folder. [default: data.root]")] = None,
     source: Annotated[str | None, typer.Option(help="phantom, nih, chexpert or table. [default: data.source]")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Findings to learn, as data.findings; repeatable.")] = None,
+    within: Annotated[
+        list[str] | None, typer.Option(help="Also the mean over some of the findings: `chexpert-report`; repeatable.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="The recipe: a file under presets/.")] = None,
     architecture: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the base.")] = None,
     size: Annotated[int, typer.Option(min=0, help="Image side, px; 0 takes preprocess.size.")] = 0,
@@ -50,7 +53,7 @@ def crossval(
     orders = [order for one in tasks for order in unit_orders(settings, one, arms, folds, seeds, boxes, workers, place)]
     if not plan:
         run_units(orders, workers)
-    result = summarise(settings, orders, folds, arms[0].name)
+    result = summarise(settings, orders, folds, arms[0].name, within or ())
     if markdown is not None:
         from thorax.files import write_text
 
@@ -171,14 +174,18 @@ def _result(order: dict[str, Any]) -> dict[str, Any] | None:
     return found if found.get("key") == order["key"] else None
 
 
-def summarise(settings: "Settings", orders: list[dict[str, Any]], folds: int, base: str) -> dict[str, Any]:
+def summarise(
+    settings: "Settings", orders: list[dict[str, Any]], folds: int, base: str, within: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return what the finished units say.
 
     Returns:
         A JSON-able dict: base, folds, units, finished, hours_left (None before any unit), and a task: images, patients,
-        `arms` (`crossval_pool.figures`) and `boxes` (`crossval_pool.located`).
+        `arms` (`pool.figures`), `within` (the same over each set of findings that is wholly the task's) and `boxes`
+        (`pool.located`).
     """
-    from commands.crossval.pool import figures, located, pool
+    from commands.crossval.pool import figures, located, narrowed, pool
+    from thorax.findings import resolve
 
     units = {order["out"]: found for order in orders if (found := _result(order)) is not None}
     done = [order for order in orders if order["out"] in units]
@@ -203,6 +210,11 @@ def summarise(settings: "Settings", orders: list[dict[str, Any]], folds: int, ba
                 "images": len(first.patients),
                 "patients": len(set(first.patients)),
                 "arms": figures(pools, base, *drawing),
+                "within": {
+                    name: figures({arm: narrowed(one, some) for arm, one in pools.items()}, base, *drawing)
+                    for name in within
+                    if set(some := resolve(name)) < set(first.findings)
+                },
                 "boxes": located(pools, *drawing),
             }
     return result

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,14 @@ def pool(units: Sequence[dict[str, Any]], folds: int) -> Pool | None:
     patients = np.concatenate([part["patient_id"] for part in parts])[order]
     seconds = sum(part["seconds"] for parts in whole.values() for part in parts)
     return Pool(parts[0]["findings"], patients, truth, scores, boxes, seconds)
+
+
+def narrowed(one: Pool, findings: Sequence[str]) -> Pool:
+    """Return what an arm said of some of its findings, as if it had learned no others."""
+    columns = [one.findings.index(finding) for finding in findings]
+    return replace(
+        one, findings=list(findings), truth=one.truth[:, columns], scores=[s[:, columns] for s in one.scores]
+    )
 
 
 def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confidence: float) -> dict[str, Any]:

@@ -32,6 +32,10 @@ def tables(result: dict[str, Any]) -> list[Table]:
             f"{task}: {facts['images']:,} images of {facts['patients']:,} patients, {result['folds']} folds by patient"
         )
         made.append((about, *_arms(facts["arms"], result["base"], result["folds"])))
+        for name, arms in facts["within"].items():
+            made.append(
+                (f"{task}: the mean over the findings of {name}", *_arms(arms, result["base"], result["folds"]))
+            )
         made.append((f"{task}: AUROC of each finding", *_findings(facts["arms"])))
         if facts["boxes"]:
             made.append((f"{task}: readers' boxes of the held-out folds", *_boxes(facts["boxes"])))

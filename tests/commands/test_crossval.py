@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from commands import crossval as command
 from commands.crossval.arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
-from commands.crossval.pool import figures, located, pool
+from commands.crossval.pool import figures, located, narrowed, pool
 from commands.crossval.tables import to_markdown
 from commands.crossval.unit import box_agreement
 from thorax.errors import InputError
@@ -57,6 +57,16 @@ def test_folds_of_different_scales_are_pooled_by_rank_and_agree_with_sklearn():
     assert gap["value"] == pytest.approx(arms["worse"]["auroc"]["value"] - arms["base"]["auroc"]["value"])
     assert gap["high"] < 0
     assert arms["base"]["auroc_difference"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_the_mean_over_some_findings_is_theirs_alone():
+    from sklearn.metrics import roc_auc_score
+
+    one = pooled(1.5)
+    arms = figures({"base": narrowed(one, ["Edema"])}, "base", 50, 0, 0.95)
+    expected = np.mean([roc_auc_score(one.truth[:, 1], scores[:, 1]) for scores in one.scores])
+    assert arms["base"]["auroc"]["value"] == pytest.approx(expected)
+    assert list(arms["base"]["findings"]) == ["Edema"]
 
 
 def test_a_seed_that_lacks_a_fold_is_left_out():
