@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -23,11 +24,21 @@ def print_json(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = ()) -> None:
-    """Print a table; the columns named in `right` are aligned to the right, as figures are."""
-    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan")
+    """Print a table; the columns named in `right` are aligned to the right, as figures are.
+
+    Without upright lines more fits into 80 columns, and what does not is wrapped: a path that is cut off opens nothing.
+    """
+    grid = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold cyan",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+    )
     aligned = set(right)
     for column in columns:
-        grid.add_column(column, justify="right" if column in aligned else "left")
+        grid.add_column(column, justify="right" if column in aligned else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(str(cell) for cell in row))
     out.print(grid)

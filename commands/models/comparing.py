@@ -52,6 +52,11 @@ def compare(
     bound = f"{found.confidence:.0%} bound"
     columns = ("finding", "difference", f"lower {bound}", f"upper {bound}")
     table(title, columns, rows, right=columns[1:])
+    if found.mean.low <= 0 <= found.mean.high:
+        out.print("These patients do not tell the two apart.")
+    else:
+        better = left if found.mean.low > 0 else right
+        out.print(f"Version {better.version} ranks these patients better.")
     if found.left_out:
         out.print(f"Left out, with too few images of either class: {', '.join(found.left_out)}")
 

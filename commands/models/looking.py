@@ -27,8 +27,7 @@ def list_(set_: Set = None, json: Json = False) -> None:
     rows = [
         (
             item.version,
-            ", ".join(item.aliases),
-            item.state,
+            ", ".join(dict.fromkeys((item.state, *item.aliases))),
             _verdict(item),
             item.facts.get("architecture", ""),
             figure(item, "auroc"),
@@ -38,7 +37,7 @@ def list_(set_: Set = None, json: Json = False) -> None:
         )
         for item in found
     ]
-    columns = ("version", "alias", "state", "gates", "architecture", "AUROC", "ECE", "trained on", "made (UTC)")
+    columns = ("version", "state", "gates", "architecture", "AUROC", "ECE", "trained on", "made (UTC)")
     table(f"Versions of {found[0].name}: test split, mean over findings", columns, rows, right=("AUROC", "ECE"))
 
 

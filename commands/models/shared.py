@@ -40,9 +40,9 @@ def told(entry: "Entry") -> tuple[str, str, str, str]:
     """Return one decision as a row: when, what, who, why."""
     words = {
         "challenge": f"version {entry.target} registered as challenger",
-        "promote": f"version {entry.source or 'none'} → {entry.target} promoted",
+        "promote": f"version {entry.target} promoted" + (f", in place of {entry.source}" if entry.source else ""),
         "approve": f"version {entry.target} approved",
-        "rollback": f"version {entry.source or 'none'} → {entry.target} rolled back",
+        "rollback": f"rolled back to version {entry.target}" + (f" from {entry.source}" if entry.source else ""),
         "reject": f"version {entry.target} rejected",
         "outside": f"champion {entry.source or 'none'} → {entry.target or 'none'} changed outside",
         "refused": f"version {entry.target}: {entry.evidence.get('wanted', 'change')} refused by MLflow",

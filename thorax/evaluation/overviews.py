@@ -92,7 +92,7 @@ def risk_coverage_curves(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> "F
     Args:
         curves: finding → (coverage, risk); more than six findings are drawn in one quiet colour, with their mean.
     """
-    figure = _figure(5.2, 3.1)
+    figure = _figure(6.8, 3.1)
     ax = figure.subplots()
     many = len(curves) > len(CYCLE)
     for number, (name, (coverage, risk)) in enumerate(curves.items()):
@@ -104,7 +104,7 @@ def risk_coverage_curves(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> "F
         mean = np.mean([np.interp(grid, coverage, risk) for coverage, risk in curves.values()], axis=0)
         ax.plot(100 * grid, 100 * mean, color=BLUE, linewidth=2.2, label="mean of the findings")
     ax.set(xlim=(0, 100), ylim=(0, None), xlabel="surest images kept, %", ylabel="wrong decisions, %")
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
 
 
@@ -115,15 +115,15 @@ def candidates(table: list[dict[str, Any]], metric: str) -> "Figure":
         ("auprc", "mean AUPRC"),
         ("sensitivity", "mean sensitivity"),
         ("specificity", "mean specificity"),
-        ("ece", "mean ECE"),
+        ("ece", "mean ECE, best low"),
     ]
-    unique = dict(keys)
+    unique, colours = dict(keys), _colours(table)
     figure = _figure(10.6, 0.9 + 0.4 * len(table))
     for number, (ax, (key, label)) in enumerate(
         zip(figure.subplots(1, len(unique), sharey=True), unique.items(), strict=True)
     ):
         for row, entry in enumerate(reversed(table)):
-            _whisker(ax, row, entry["metrics"][key], VERMILION if entry["winner"] else BLUE)
+            _whisker(ax, row, entry["metrics"][key], colours[entry["name"]])
         ax.set_yticks(range(len(table)), [entry["name"] for entry in reversed(table)])
         ax.set(title=label, ylim=(-0.6, len(table) - 0.4))
         ax.locator_params(axis="x", nbins=4)
@@ -133,20 +133,28 @@ def candidates(table: list[dict[str, Any]], metric: str) -> "Figure":
 
 def candidates_by_finding(table: list[dict[str, Any]]) -> "Figure":
     """Draw the AUROC of every finding, the candidates beside each other, each with its interval."""
-    names = list(table[0]["findings"])
+    names, colours = list(table[0]["findings"]), _colours(table)
     figure = _figure(9.6, 1.0 + (0.16 * len(table) + 0.14) * len(names))
     ax = figure.subplots()
     for number, entry in enumerate(table):
         for row, name in enumerate(reversed(names)):
             place = row + 0.7 * (0.5 - (number + 0.5) / len(table))
-            _whisker(ax, place, entry["findings"][name], CYCLE[number % len(CYCLE)])
-        ax.plot([], [], "o-", color=CYCLE[number % len(CYCLE)], label=entry["name"], markersize=4.5)
+            _whisker(ax, place, entry["findings"][name], colours[entry["name"]])
+        ax.plot([], [], "o-", color=colours[entry["name"]], label=entry["name"], markersize=4.5)
     ax.axvline(0.5, color=LINE, linestyle=":", linewidth=1)
     ax.set_yticks(range(len(names)), [words(name) for name in reversed(names)])
     ax.set(title="AUROC of each finding", ylim=(-0.6, len(names) - 0.4))
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
+
+
+def _colours(table: list[dict[str, Any]]) -> dict[str, str]:
+    """Return each candidate's colour, the same in every plot: vermilion is the winner's."""
+    others = [colour for colour in CYCLE if colour != VERMILION]
+    rest = [entry["name"] for entry in table if not entry["winner"]]
+    found = {name: others[number % len(others)] for number, name in enumerate(rest)}
+    return found | {entry["name"]: VERMILION for entry in table if entry["winner"]}
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TICKS = (0.0, 0.5, 1.0)
-#: Behind text that lies over lines.
-_CLEAR = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
 
 
 def roc(scores: Scores, facts: dict[str, Any]) -> "Figure":
@@ -47,8 +45,8 @@ def roc(scores: Scores, facts: dict[str, Any]) -> "Figure":
         ax.plot(
             1 - metrics["specificity"]["value"], metrics["sensitivity"]["value"], "o", color=VERMILION, markersize=5
         )
-        ax.text(0.98, 0.06, _bracket("AUROC", metrics["auroc"]), ha="right", bbox=_CLEAR, transform=ax.transAxes)
-        _square(ax, finding, "1 − specificity", "sensitivity")
+        _square(ax, "1 − specificity", "sensitivity")
+        _head(ax, finding, _bracket("AUROC", metrics["auroc"]))
     label_outside(figure)
     return figure
 
@@ -68,10 +66,8 @@ def precision_recall(scores: Scores, facts: dict[str, Any]) -> "Figure":
         ax.step(np.append(recall[step], recall[-1]), np.append(precision[step], precision[-1]), color=BLUE, where="pre")
         if metrics["precision"]["value"] is not None:
             ax.plot(metrics["sensitivity"]["value"], metrics["precision"]["value"], "o", color=VERMILION, markersize=5)
-        ax.text(
-            0.98, 0.95, _bracket("AUPRC", metrics["auprc"]), ha="right", va="top", bbox=_CLEAR, transform=ax.transAxes
-        )
-        _square(ax, finding, "recall (sensitivity)", "precision")
+        _square(ax, "recall (sensitivity)", "precision")
+        _head(ax, finding, _bracket("AUPRC", metrics["auprc"]))
     label_outside(figure)
     return figure
 
@@ -97,9 +93,8 @@ def reliability(scores: Scores, facts: dict[str, Any], bins: int = 10) -> "Figur
         top = min(1.0, top * 1.08 + 0.02)
         ax.plot([0, top], [0, top], color=LINE, linewidth=1, linestyle=":")
         metrics = facts["metrics"][finding]
-        note = f"ECE {metrics['ece_raw']['value']:.3f} → {metrics['ece']['value']:.3f}"
-        ax.text(0.03, 0.97, note, va="top", bbox=_CLEAR, transform=ax.transAxes)
-        ax.set(xlim=(0, top), ylim=(0, top), title=words(finding), xlabel="predicted", ylabel="observed")
+        ax.set(xlim=(0, top), ylim=(0, top), xlabel="predicted", ylabel="observed")
+        _head(ax, finding, f"ECE {metrics['ece_raw']['value']:.3f} → {metrics['ece']['value']:.3f}")
     legend_above(figure)
     return figure
 
@@ -145,7 +140,7 @@ def confusion_matrices(facts: dict[str, Any]) -> "Figure":
                 ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
         ax.grid(False)
         ax.set_xticks([0, 1], ["called\npresent", "called\nabsent"])
-        ax.set_yticks([0, 1], ["present", "absent"])
+        ax.set_yticks([0, 1], ["truly\npresent", "truly\nabsent"])
         ax.tick_params(length=0)
         ax.set_title(words(finding))
     return figure
@@ -156,10 +151,14 @@ def _known(scores: Scores, column: int, raw: bool = False) -> tuple[np.ndarray, 
     return scores.truth[rows, column], (scores.raw if raw else scores.probabilities)[rows, column]
 
 
-def _square(ax: Any, finding: str, x: str, y: str) -> None:
-    ax.set(
-        xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), title=words(finding), xlabel=x, ylabel=y, xticks=_TICKS, yticks=_TICKS
-    )
+def _square(ax: Any, x: str, y: str) -> None:
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y, xticks=_TICKS, yticks=_TICKS)
+
+
+def _head(ax: Any, finding: str, figure: str) -> None:
+    """Write a panel's finding and its figure above it: inside, it would hide the curve of a good or a bad model."""
+    ax.set_title(words(finding), pad=16)
+    ax.text(0, 1.02, figure, va="bottom", color=QUIET, transform=ax.transAxes)
 
 
 def _nothing(ax: Any, finding: str) -> None:

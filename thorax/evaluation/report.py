@@ -79,6 +79,7 @@ def render(template: str, **values: Any) -> str:
         "words": words,
         "figure": figure_text,
         "cell": figure_cell,
+        "bounds": bounds_text,
         "share": share_text,
         "count": count_text,
     }
@@ -104,6 +105,15 @@ def figure_cell(figure: dict[str, Any] | None, digits: int = 2) -> "Markup":
     if figure.get("low") is None:
         return escape(value)
     return Markup('{}<span class="ci">{}</span>').format(value, _between(figure, digits))
+
+
+def bounds_text(figure: dict[str, Any], digits: int | None = None) -> str:
+    """Return a figure's interval alone, as percent where no digits are named; a dash where there is none."""
+    if figure.get("low") is None:
+        return "–"
+    if digits is None:
+        return f"{100 * figure['low']:.0f}–{100 * figure['high']:.0f}%"
+    return _between(figure, digits)
 
 
 def _number(value: float, digits: int) -> str:

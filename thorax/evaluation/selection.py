@@ -111,8 +111,8 @@ def _reason(rows: list[dict[str, Any]], metric: str) -> str:
         return f"{text}."
     told = "" if behind["low"] > 0 else ": the test patients do not tell them apart"
     return (
-        f"{text}; on the same patients its mean AUROC is {behind['value']:+.3f} "
-        f"({behind['low']:+.3f} to {behind['high']:+.3f}){told}."
+        f"{text}; on the same patients its mean AUROC is higher by {behind['value']:.3f} "
+        f"({behind['low']:.3f} to {behind['high']:.3f}){told}."
     )
 
 

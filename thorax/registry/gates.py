@@ -28,7 +28,7 @@ class Gate:
         """Figure, limit and note as one line."""
         if self.limit is None:
             return self.note
-        found = "none" if self.figure is None else f"{self.figure:.4f}"
+        found = "none" if self.figure is None else f"{self.figure:.4g}"
         return f"{found} (limit {self.limit:g}): {self.note}"
 
 
