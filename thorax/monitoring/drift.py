@@ -273,7 +273,7 @@ def _typical(column: Column, sample: Summary, at: int) -> str:
     held = sample.counts[at]
     if column.numeric:
         values = held[:-1].sum()
-        return f"{sample.sums[at] / values:.4g}" if values else "—"
+        return f"{sample.sums[at] / values:.3g}" if values else "—"
     if not held[:-1].sum():
         return "—"
     if set(column.words) <= {"0", "1"}:

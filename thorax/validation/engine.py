@@ -130,7 +130,7 @@ def _read(
         first = ", ".join(failures["key"].head(3)) if len(failures) else ""
         observed = f"{failed:,} of {checked:,} rows fail" + (f", the first: {first}." if first else ".")
     elif not checked:
-        observed = "none."
+        observed = "there is nothing against it."
     else:
         observed = "the one row holds." if checked == 1 else f"all {checked:,} rows hold."
     outcome = Outcome(
