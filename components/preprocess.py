@@ -9,6 +9,7 @@ from components.base import component
 def preprocess(
     root: str,
     dataset: Input[Dataset],
+    prepared: Input[list[Dataset]],
     validation: Input[Artifact],
     preprocess_settings: str,
     store: Output[Dataset],
@@ -18,7 +19,8 @@ def preprocess(
     Args:
         root: the dataset's folder.
         dataset: what ingest gave.
-        validation: what validate gave: the images as it decoded them; nothing is built from data that did not pass.
+        prepared: what prepare gave, one a part: the store is made of these shards.
+        validation: what validate gave; nothing is built from data that did not pass.
         preprocess_settings: the settings that this step reads, as JSON.
         store: shards of uint8 images, a row an image, splits and targets.
     """
@@ -40,7 +42,7 @@ def preprocess(
             opened(Path(root), settings.var),
             Path(store.path),
             report.advancer(int(dataset.metadata["images"])),
-            prepared=[prepared_folder(settings), Path(validation.path, "prepared")],
+            prepared=[prepared_folder(settings), *(Path(part.path) for part in prepared)],
         )
         store.metadata.update({"count": facts["count"], "split": facts["split_digest"]})
         report.say(f"{facts['count']:,} images of {facts['size']}×{facts['size']} px")

@@ -1,4 +1,4 @@
-"""Validate: the gate at the door. Each file is decoded once; bad data stops here, with every failing row in a file."""
+"""Validate: the gate at the door. Bad data stops here, with every failing row in a file."""
 
 from kfp.dsl import Artifact, Dataset, Input, Output
 
@@ -6,14 +6,21 @@ from components.base import component
 
 
 @component
-def validate(root: str, dataset: Input[Dataset], validate_settings: str, result: Output[Artifact]) -> None:
+def validate(
+    root: str,
+    dataset: Input[Dataset],
+    prepared: Input[list[Dataset]],
+    validate_settings: str,
+    result: Output[Artifact],
+) -> None:
     """Check a manifest and its images; a critical failure ends the run.
 
     Args:
         root: the dataset's folder.
         dataset: what ingest gave.
+        prepared: what prepare gave, one a part.
         validate_settings: the settings that this step reads, as JSON.
-        result: result.json, failures.parquet, report.html, and the prepared images that passed.
+        result: result.json, failures.parquet and report.html.
     """
     from pathlib import Path
 
@@ -24,4 +31,6 @@ def validate(root: str, dataset: Input[Dataset], validate_settings: str, result:
 
     with reporting("validate") as report:
         settings = settings_of(validate_settings)
-        gate(Path(dataset.path), opened(Path(root), settings.var), settings, Path(result.path), report)
+        folder = opened(Path(root), settings.var)
+        parts = [Path(part.path) for part in prepared]
+        gate(Path(dataset.path), folder, settings, Path(result.path), report, parts)

@@ -36,8 +36,10 @@ def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseCompon
     def pipeline(
         watch_settings: str,
         root: str,
+        parts: list[str],
         architectures: list[str],
         ingest_settings: str,
+        prepare_settings: str,
         validate_settings: str,
         preprocess_settings: str,
         train_settings: str,
@@ -53,8 +55,10 @@ def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseCompon
                 root=root,
                 revision=decided.outputs["revision"],
                 reason=decided.outputs["reason"],
+                parts=parts,
                 architectures=architectures,
                 ingest_settings=ingest_settings,
+                prepare_settings=prepare_settings,
                 validate_settings=validate_settings,
                 preprocess_settings=preprocess_settings,
                 train_settings=train_settings,
@@ -83,8 +87,6 @@ def arguments(settings: Settings) -> dict[str, Any]:
     tree["data"]["root"] = str(settings.data_root)
     return {
         "watch_settings": json.dumps(tree, sort_keys=True),
-        "root": str(settings.data_root),
-        "architectures": list(settings.train.architectures),
         **steps.arguments(settings),
     }
 

@@ -21,8 +21,7 @@ from thorax.settings import Settings
 
 Follow = Callable[[dict[str, Any]], None]
 
-#: The steps outside the loop, and those that run once an architecture.
-ONCE = ("ingest", "validate", "preprocess", "select", "register")
+#: The steps that run once an architecture.
 EACH = ("train", "calibrate", "evaluate")
 
 
@@ -91,10 +90,8 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
             "settings": settings.model_dump(mode="json"),
             "var": str(settings.var),
             "arguments": {
-                "root": str(settings.data_root),
                 "revision": revision,
                 "reason": reason,
-                "architectures": list(settings.train.architectures),
                 **steps.arguments(_with_threads(settings)),
             },
         },
@@ -107,13 +104,12 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
     write_reports(reports, **outputs)
     done = [event for event in history if event["event"] == "end"]
     names = {(event["step"], event["label"]) for event in done}
-    wanted = [(step, "") for step in ONCE] + [(s, name) for s in EACH for name in settings.train.architectures]
     run = Run(
         folder=folder,
         seconds=time.time() - began,
         computed=_covered([(event["time"] - event["seconds"], event["time"]) for event in done]),
         steps=[{"step": e["step"], "label": e["label"], "seconds": e["seconds"]} for e in done],
-        skipped=[" ".join(item).strip() for item in wanted if item not in names],
+        skipped=[" ".join(item).strip() for item in _wanted(settings) if item not in names],
         facts={
             **read_json(outputs["registered"] / "registered.json"),
             **read_json(outputs["selection"] / "selection.json"),
@@ -124,6 +120,20 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
     )
     write_json(folder / "summary.json", run.summary())
     return run
+
+
+def _wanted(settings: Settings) -> list[tuple[str, str]]:
+    """Return step and label of all that a run consists of, in the order of the flow."""
+    parts = steps.part_names(settings)
+    return [
+        ("ingest", ""),
+        *(("prepare", part if len(parts) > 1 else "") for part in parts),
+        ("validate", ""),
+        ("preprocess", ""),
+        *((step, name) for step in EACH for name in settings.train.architectures),
+        ("select", ""),
+        ("register", ""),
+    ]
 
 
 def _new_folder(settings: Settings, revision: str) -> Path:

@@ -8,6 +8,7 @@ from kfp.dsl import Artifact, Model
 from components.calibrate import calibrate
 from components.evaluate import evaluate
 from components.ingest import ingest
+from components.prepare import prepare
 from components.preprocess import preprocess
 from components.register import register
 from components.select import select
@@ -44,8 +45,10 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
         root: str,
         revision: str,
         reason: str,
+        parts: list[str],
         architectures: list[str],
         ingest_settings: str,
+        prepare_settings: str,
         validate_settings: str,
         preprocess_settings: str,
         train_settings: str,
@@ -56,11 +59,24 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
     ) -> Trained:  # type: ignore[return]
         data = equipped(ingest(root=root, revision=revision, ingest_settings=ingest_settings))
         dataset = data.outputs["dataset"]
-        gate = equipped(validate(root=root, dataset=dataset, validate_settings=validate_settings))
+
+        with dsl.ParallelFor(items=parts, name="parts") as part:
+            images = equipped(prepare(root=root, dataset=dataset, part=part, prepare_settings=prepare_settings))
+
+        # A Collected serves one task only, so each fan-in makes its own.
+        gate = equipped(
+            validate(
+                root=root,
+                dataset=dataset,
+                prepared=dsl.Collected(images.outputs["prepared"]),
+                validate_settings=validate_settings,
+            )
+        )
         ready = equipped(
             preprocess(
                 root=root,
                 dataset=dataset,
+                prepared=dsl.Collected(images.outputs["prepared"]),
                 validation=gate.outputs["result"],
                 preprocess_settings=preprocess_settings,
             )
@@ -81,7 +97,6 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
                 )
             )
 
-        # A Collected serves one task only, so each fan-in makes its own.
         choice = equipped(
             select(evaluations=dsl.Collected(evaluation.outputs["evaluation"]), select_settings=select_settings)
         )

@@ -17,6 +17,7 @@ from thorax.settings import Settings, parse
 #: A step, the sections of the settings that it reads, and the modules where its code begins.
 READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ingest": (("paths", "data"), ("thorax.datasets.ingest", "thorax.datasets.pack")),
+    "prepare": (("paths", "preprocess"), ("thorax.preprocessing.parts", "thorax.datasets.pack")),
     "validate": (("paths", "data", "validation", "split", "preprocess"), ("thorax.validation.gate",)),
     "preprocess": (("paths", "data", "split", "preprocess"), ("thorax.preprocessing",)),
     "train": (("train", "paths", "registry"), ("thorax.training",)),
@@ -41,12 +42,27 @@ _IRRELEVANT = {
 }
 
 
-def arguments(settings: Settings) -> dict[str, str]:
-    """Return the pipeline's arguments: `<step>_settings`, each a JSON text of sections and code digest."""
+def arguments(settings: Settings) -> dict[str, Any]:
+    """Return the pipeline's arguments, but for the data's revision and the reason of the run.
+
+    They are the dataset's folder, what is fanned out over, and for each step `<step>_settings`: a JSON text of sections
+    and code digest.
+    """
     tree = settings.model_dump(mode="json")
     tree["paths"]["var"] = str(settings.var)
     tree["registry"]["tracking_uri"] = settings.tracking_uri
-    return {f"{step}_settings": _argument(tree, step) for step in READS}
+    return {
+        "root": str(settings.data_root),
+        "parts": part_names(settings),
+        "architectures": list(settings.train.architectures),
+        **{f"{step}_settings": _argument(tree, step) for step in READS},
+    }
+
+
+def part_names(settings: Settings) -> list[str]:
+    """Return the names of the parts among which the images are divided: 1/3, 2/3, 3/3."""
+    count = settings.pipeline.parts
+    return [f"{number}/{count}" for number in range(1, count + 1)]
 
 
 def _argument(tree: dict[str, Any], step: str) -> str:

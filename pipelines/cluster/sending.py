@@ -167,13 +167,7 @@ def as_there(settings: Settings) -> Settings:
 
 
 def _arguments(settings: Settings, revision: str, reason: str) -> dict[str, Any]:
-    return {
-        "root": settings.cluster.root,
-        "revision": revision,
-        "reason": reason,
-        "architectures": list(settings.train.architectures),
-        **steps.arguments(as_there(settings)),
-    }
+    return {"revision": revision, "reason": reason, **steps.arguments(as_there(settings))}
 
 
 def _name(revision: str, reason: str) -> str:

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from components.ingest import ingest
+from components.prepare import prepare
 from components.preprocess import preprocess
 from components.validate import validate
 from thorax.datasets import pack
 from thorax.datasets.phantom.render import render
 from thorax.datasets.phantom.sheet import subjects
-from thorax.errors import DataGateError
+from thorax.errors import DataGateError, InputError, RoomError
 from thorax.imaging import scan as scanning
 from thorax.preprocessing import prepare as preparing
 from thorax.preprocessing.store import ImageStore
@@ -60,13 +61,21 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+def artifact(path: Path, **metadata: object) -> SimpleNamespace:
+    """What Kubeflow hands to a step for an artifact."""
+    return SimpleNamespace(path=str(path), metadata=metadata)
+
+
 def run(root: Path, settings: Settings, out: Path) -> Path:
     """Run the steps one after another; return the store's folder."""
     given = arguments(settings)
-    made = {name: SimpleNamespace(path=str(out / name), metadata={}) for name in ("dataset", "result", "store")}
-    ingest.python_func(str(root), "r", given["ingest_settings"], made["dataset"])
-    validate.python_func(str(root), made["dataset"], given["validate_settings"], made["result"])
-    preprocess.python_func(str(root), made["dataset"], made["result"], given["preprocess_settings"], made["store"])
+    dataset, result, store = (artifact(out / name) for name in ("dataset", "result", "store"))
+    ingest.python_func(str(root), "r", given["ingest_settings"], dataset)
+    parts = [artifact(out / f"part{number}") for number, _ in enumerate(given["parts"])]
+    for part, target in zip(given["parts"], parts, strict=True):
+        prepare.python_func(str(root), dataset, part, given["prepare_settings"], target)
+    validate.python_func(str(root), dataset, parts, given["validate_settings"], result)
+    preprocess.python_func(str(root), dataset, parts, result, given["preprocess_settings"], store)
     return out / "store"
 
 
@@ -83,17 +92,71 @@ def test_each_file_is_decoded_once_from_the_gate_to_the_store(
     again = ImageStore.open(run(root, other, tmp_path / "again"), digests=True)
     assert len(decoded) == 40
     assert not np.array_equal(again.rows["split"], store.rows["split"])
-    # On a cluster the next step finds what the gate decoded in the gate's artifact alone.
-    for file in (settings.var / "prepared").iterdir():
-        file.unlink()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a store, but for the times in it: there are none."""
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_any_number_of_parts_gives_the_same_bytes_wherever_they_are_made(
+    root: Path, settings: Settings, decoded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Each part on a machine that shares nothing with the others but its artifact, as on a cluster without a volume."""
+    small = settings.preprocess.model_copy(update={"shard_rows": 8})
+    settings = settings.model_copy(update={"preprocess": small})
+    (root / "images" / "00000011_000.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
+    bounds = settings.validation.model_copy(update={"max_unreadable_share": 0.1})
+    settings = settings.model_copy(update={"validation": bounds})
+    whole = contents(run(root, settings, tmp_path / "whole"))
+    told = json.loads((tmp_path / "whole" / "result" / "result.json").read_text())
+
+    apart = settings.model_copy(update={"pipeline": settings.pipeline.model_copy(update={"parts": count})})
+    given = arguments(apart)
+    dataset = artifact(tmp_path / "whole" / "dataset", images=40)
+    parts = [artifact(tmp_path / f"part{number}") for number in range(count)]
+    decoded.clear()
+    handed = json.loads(given["prepare_settings"])
+    for number, target in enumerate(parts):
+        handed["settings"]["paths"]["var"] = str(tmp_path / f"machine{number}")
+        prepare.python_func(str(root), dataset, f"{number + 1}/{count}", json.dumps(handed), target)
+    assert sorted(decoded) == sorted(f"images/{number:08}_000.png" for number in range(1, 41)), "each once"
+
+    result, store = artifact(tmp_path / "result"), artifact(tmp_path / "store")
+    for step, call in (
+        ("validate", lambda given: validate.python_func(str(root), dataset, parts, given, result)),
+        ("preprocess", lambda given: preprocess.python_func(str(root), dataset, parts, result, given, store)),
+    ):
+        handed = json.loads(given[f"{step}_settings"])
+        handed["settings"]["paths"]["var"] = str(tmp_path / "last machine")
+        call(json.dumps(handed))
+    assert len(decoded) == 40, "what a part decoded is found in its artifact"
+    assert contents(tmp_path / "store") == whole
+    assert json.loads((tmp_path / "result" / "result.json").read_text()) == told
+    notes = [json.loads((Path(part.path) / "part.json").read_text()) for part in parts]
+    assert sum(note["images"] for note in notes) == 40
+    [unreadable] = [note["unreadable"] for note in notes if note["unreadable"]]
+    assert list(unreadable) == ["00000011_000.png"]
+
+
+def test_a_part_that_fails_names_its_images(
+    root: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = settings.preprocess.model_copy(update={"shard_rows": 10})
+    settings = settings.model_copy(update={"preprocess": small})
     given = arguments(settings)
-    made = {
-        name: SimpleNamespace(path=str(tmp_path / "run" / name), metadata={"images": 40})
-        for name in ("dataset", "result")
-    }
-    target = SimpleNamespace(path=str(tmp_path / "elsewhere"), metadata={})
-    preprocess.python_func(str(root), made["dataset"], made["result"], given["preprocess_settings"], target)
-    assert len(decoded) == 40
+    dataset = artifact(tmp_path / "dataset")
+    ingest.python_func(str(root), "r", given["ingest_settings"], dataset)
+    (root / "images" / "00000011_000.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
+    prepare.python_func(str(root), dataset, "2/4", given["prepare_settings"], artifact(tmp_path / "part"))
+    assert "images/00000011_000.png" in capsys.readouterr().out, "one that cannot be read is named at once"
+    monkeypatch.setattr(preparing, "room", lambda *_: 2**60)
+    with pytest.raises(RoomError, match="part 2/4, 10 images") as refused:
+        prepare.python_func(str(root), dataset, "2/4", given["prepare_settings"], artifact(tmp_path / "part"))
+    assert "00000011_000.png to 00000020_000.png" in refused.value.message
+    with pytest.raises(InputError, match="is no part"):
+        prepare.python_func(str(root), dataset, "5/4", given["prepare_settings"], artifact(tmp_path / "part"))
 
 
 def test_a_packed_dataset_gives_the_same_store(

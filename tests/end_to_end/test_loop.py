@@ -21,6 +21,8 @@ SETTINGS = {
     "train.overrides": {},
     "train.batch_size": 16,
     "preprocess.size": 48,
+    "preprocess.shard_rows": 64,
+    "pipeline.parts": 2,
     "evaluation.bootstrap": 60,
     "registry.gates.min_mean_auroc": 0.0,
     "registry.gates.min_auroc": 0.0,
@@ -125,7 +127,7 @@ def finished(project: Project) -> dict:
 
 
 def test_a_killed_run_repeats_only_what_had_not_finished(finished: dict) -> None:
-    assert finished["skipped"] == ["ingest", "validate", "preprocess"]
+    assert finished["skipped"] == ["ingest", "prepare 1/2", "prepare 2/2", "validate", "preprocess"]
     assert {step["step"] for step in finished["steps"]} == {"train", "calibrate", "evaluate", "select", "register"}
 
 

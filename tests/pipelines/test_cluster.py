@@ -68,11 +68,11 @@ def test_a_step_gets_what_the_settings_say_of_it(settings, tmp_path):
     assert {"name": "HTTPS_PROXY", "value": "proxy.example"} in train["env"]
     assert "accelerator" not in executors["exec-ingest"]["container"]["resources"]
     assert executors["exec-ingest"]["container"]["resources"]["resourceMemoryLimit"] == "8Gi"
-    loop = spec["components"]["comp-for-loop-1"]["dag"]["tasks"]
+    loop = spec["components"]["comp-for-loop-2"]["dag"]["tasks"]
     assert loop["train"]["retryPolicy"]["maxRetryCount"] == 2
     assert "retryPolicy" not in loop["evaluate"]
     there = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert len(there) == 8
+    assert len(there) == 9
     for one in there.values():
         assert one["pvcMount"][0]["constant"] == "radiographs"
         assert one["secretAsEnv"][0]["keyToEnv"] == [{"envVar": "MLFLOW_TRACKING_PASSWORD", "secretKey": "password"}]

@@ -22,18 +22,22 @@ def test_compiling_twice_gives_the_same_bytes(home, tmp_path):
 
 def test_the_steps_run_in_the_order_of_the_flow(compiled):
     tree = next(compiled)
-    outer, inner = tree["root"]["dag"]["tasks"], tree["components"]["comp-for-loop-1"]["dag"]["tasks"]
-    assert set(outer) == {"ingest", "validate", "preprocess", "for-loop-1", "select", "register"}
-    assert set(inner) == {"train", "calibrate", "evaluate"}
+    outer = tree["root"]["dag"]["tasks"]
+    parts, architectures = (tree["components"][f"comp-for-loop-{n}"]["dag"]["tasks"] for n in (1, 2))
+    assert set(outer) == {"ingest", "for-loop-1", "validate", "preprocess", "for-loop-2", "select", "register"}
+    assert set(parts) == {"prepare"}
+    assert set(architectures) == {"train", "calibrate", "evaluate"}
+    assert "ingest" in outer["for-loop-1"]["dependentTasks"]
+    assert "for-loop-1" in outer["validate"]["dependentTasks"]
     assert "validate" in outer["preprocess"]["dependentTasks"]
-    assert "preprocess" in outer["for-loop-1"]["dependentTasks"]
-    assert "for-loop-1" in outer["select"]["dependentTasks"]
+    assert "preprocess" in outer["for-loop-2"]["dependentTasks"]
+    assert "for-loop-2" in outer["select"]["dependentTasks"]
     assert "select" in outer["register"]["dependentTasks"]
 
 
 def test_nothing_is_installed_when_a_step_runs(compiled):
     executors = next(compiled)["deploymentSpec"]["executors"]
-    assert len(executors) == 8
+    assert len(executors) == 9
     for executor in executors.values():
         assert "pip install" not in " ".join(executor["container"]["command"])
         assert executor["container"]["image"].startswith("thorax-python:")
@@ -42,13 +46,14 @@ def test_nothing_is_installed_when_a_step_runs(compiled):
 def test_caching_can_be_turned_off(home, tmp_path):
     on = compile_training(load(home), tmp_path / "on.yaml").read_text(encoding="utf-8")
     off = compile_training(load(home, ["pipeline.caching=false"]), tmp_path / "off.yaml").read_text(encoding="utf-8")
-    assert on.count("enableCache: true") == 8
+    assert on.count("enableCache: true") == 9
     assert "enableCache: true" not in off
 
 
 def changed(home, override):
     before, after = steps.arguments(load(home)), steps.arguments(load(home, [override]))
-    return {name.removesuffix("_settings") for name in before if before[name] != after[name]}
+    different = {name for name in before if before[name] != after[name]}
+    return {name.removesuffix("_settings") for name in different if name.endswith("_settings")}
 
 
 @pytest.mark.parametrize(
@@ -61,12 +66,20 @@ def changed(home, override):
         ("evaluation.bootstrap=50", {"evaluate", "register"}),
         ("calibration.target=0.8", {"calibrate"}),
         ("validation.min_positives=9", {"validate"}),
-        # The gate decodes each file once, for the store too, at the size that the store has.
-        ("preprocess.size=64", {"validate", "preprocess"}),
+        ("pipeline.parts=3", set()),
+        # The gate looks at the images as they were prepared, at the size that the store has.
+        ("preprocess.size=64", {"prepare", "validate", "preprocess"}),
     ],
 )
 def test_a_setting_repeats_only_the_steps_that_read_it(home, override, repeated):
     assert changed(home, override) - {"register"} == repeated - {"register"}
+
+
+def test_the_parts_of_the_images_are_a_parameter_of_the_run(home, tmp_path):
+    assert steps.arguments(load(home))["parts"] == ["1/1"]
+    assert steps.arguments(load(home, ["pipeline.parts=3"]))["parts"] == ["1/3", "2/3", "3/3"]
+    one = compile_training(load(home), tmp_path / "1.yaml").read_bytes()
+    assert compile_training(load(home, ["pipeline.parts=3"]), tmp_path / "3.yaml").read_bytes() == one
 
 
 def test_a_step_gets_back_the_settings_it_was_handed(home):

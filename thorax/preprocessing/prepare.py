@@ -78,26 +78,43 @@ def prepare(
         InputError: there is no such part.
         RoomError: the disk is, or would be, full.
     """
-    number, parts = part
-    if not 0 <= number < parts:
-        raise InputError(f"There is no part {number} of {parts}.", "Parts are counted from 0.")
     tell = advance or (lambda step: None)
     recipe = Recipe(preprocess.size, preprocess.resize, preprocess.clahe, preprocess.crop)
-    step = preprocess.shard_rows
-    pieces = [manifest.iloc[start : start + step] for start in range(0, len(manifest), step)][number::parts]
-    keys = [_key(piece, root, recipe) for piece in pieces]
-    found = [shards.find(key, folders, _digests(piece)) for key, piece in zip(keys, pieces, strict=True)]
-    missing = [path for piece, shard in zip(pieces, found, strict=True) if shard is None for path in _paths(piece)]
-    require_room(folders[0], len(missing) * preprocess.size**2 * 5 // 4)
-    tell(sum(map(len, pieces)) - len(missing))
+    mine = pieces(manifest, preprocess, part)
+    keys = [_key(piece, root, recipe) for piece in mine]
+    found = [shards.find(key, folders, _digests(piece)) for key, piece in zip(keys, mine, strict=True)]
+    missing = [path for piece, shard in zip(mine, found, strict=True) if shard is None for path in _paths(piece)]
+    require_room(folders[0], room(len(missing), preprocess))
+    tell(sum(map(len, mine)) - len(missing))
     # One scan feeds all shards, so that its processes start once.
     results = scan(root, missing, recipe, preprocess.workers)
     with room_errors(folders[0]):
         done = [
             shard or shards.write(key, piece, results, preprocess.size, folders[0], tell)
-            for key, piece, shard in zip(keys, pieces, found, strict=True)
+            for key, piece, shard in zip(keys, mine, found, strict=True)
         ]
     return Prepared(tuple(done))
+
+
+def pieces(manifest: pd.DataFrame, preprocess: Preprocess, part: tuple[int, int]) -> list[pd.DataFrame]:
+    """Return the rows of each shard of a part.
+
+    Where one shard ends and the next begins depends on the manifest and `preprocess.shard_rows` alone, so that any
+    number of parts gives the same shards.
+
+    Raises:
+        InputError: there is no such part.
+    """
+    number, parts = part
+    if not 0 <= number < parts:
+        raise InputError(f"There is no part {number} of {parts}.", "Parts are counted from 0.")
+    step = preprocess.shard_rows
+    return [manifest.iloc[start : start + step] for start in range(0, len(manifest), step)][number::parts]
+
+
+def room(images: int, preprocess: Preprocess) -> int:
+    """Return how many bytes so many prepared images may take, with their facts."""
+    return images * preprocess.size**2 * 5 // 4
 
 
 def prepared_folder(settings: Settings) -> Path:

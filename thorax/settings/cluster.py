@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from thorax.settings.base import Count, Positive, Section
 
-Step = Literal["ingest", "validate", "preprocess", "train", "calibrate", "evaluate", "select", "register"]
+Step = Literal["ingest", "prepare", "validate", "preprocess", "train", "calibrate", "evaluate", "select", "register"]
 #: What Kubernetes calls a quantity: 500m, 4, 16Gi.
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 

@@ -33,6 +33,7 @@ class Pipeline(Section):
 
     caching: bool = True
     parallel: Positive = 2
+    parts: Positive = 1
 
 
 class Settings(Section):

@@ -8,20 +8,22 @@ from thorax.errors import DataGateError
 from thorax.events import Reporter
 from thorax.manifest import read_manifest
 from thorax.preprocessing import splits
-from thorax.preprocessing.prepare import prepare, prepared_folder, prune
+from thorax.preprocessing.prepare import prepare, prepared_folder
 from thorax.settings import Settings
 
 
 def gate(
     manifest_dir: Path, root: Path, settings: Settings, out: Path, report: Reporter, prepared: Sequence[Path] = ()
 ) -> None:
-    """Look at every file once, validate with the splits that the dataset will get, and end the run on a critical fault.
+    """Validate with the splits that the dataset will get, and end the run on a critical fault.
+
+    Every file has been looked at once; those that nobody has looked at yet are looked at here.
 
     Args:
         manifest_dir: what ingest wrote.
         root: the dataset's folder.
         settings: `data`, `split`, `validation`, `preprocess`, and `paths`, below which prepared images wait.
-        out: gets the results and, below `prepared`, the shards that the image store is made of.
+        out: gets the results.
         report: how the step tells what it does.
         prepared: folders of shards that other machines have prepared.
 
@@ -44,6 +46,4 @@ def gate(
             f"Every failing row: {out / 'failures.parquet'}; the page to read: {out / 'report.html'}. Mend the data, "
             "or change what is agreed under `validation` in params.yaml.",
         )
-    done.share(out / "prepared")
-    prune(cache)
     report.say(f"passed, with {len(result.warnings)} warnings" if result.warnings else "passed")
