@@ -81,13 +81,13 @@ def _bundle(settings: "Settings", folder: Path | None, version: str | None) -> "
     from thorax.bundle import Bundle
 
     if folder is not None:
-        return Bundle.load(folder)
+        return Bundle.load(folder, precision=settings.serve.precision)
     from thorax.registry.bundles import fetch_version
     from thorax.registry.versions import CHAMPION, resolve
 
     found = resolve(settings, version or CHAMPION)
     # The registry's adapter has just compared every file with its digest.
-    return Bundle.load(fetch_version(settings, found), version=found.version)
+    return Bundle.load(fetch_version(settings, found), version=found.version, precision=settings.serve.precision)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from thorax.bundle.precision import Record
+from thorax.bundle.session import Precision
 from thorax.prediction import ModelName, Prediction
 
 Role = Literal["radiologist", "physician", "radiographer", "other"]
@@ -99,6 +101,15 @@ class OperatingPoint(_Shape):
     threshold: float
 
 
+class PrecisionReport(_Shape):
+    """In which precision the network runs, by which library, why, and what that was measured to change."""
+
+    runs: Precision
+    runtime: str
+    why: str
+    measured: Record | None
+
+
 class ModelReport(_Shape):
     """What is being served."""
 
@@ -109,5 +120,6 @@ class ModelReport(_Shape):
     revision: str
     lineage: dict[str, object]
     card: str
+    precision: PrecisionReport
     #: Why this may not be the newest model; empty where it is.
     note: str

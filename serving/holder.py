@@ -15,6 +15,7 @@ import numpy as np
 from serving.pointer import Pointer, read_pointer
 from serving.runtime import Runtime
 from thorax.bundle import Bundle
+from thorax.bundle.precision import Wanted
 from thorax.errors import BundleError, ThoraxError
 
 _NO_MODEL = "No model is being served yet."
@@ -39,6 +40,7 @@ class Holder:
         challenger: whether to hold the challenger too.
         canary_share: of the images that the challenger answers for, 0 to 1.
         providers: ONNX Runtime's execution providers, the most wanted first.
+        precision: in which networks run.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Holder:
         challenger: bool = False,
         canary_share: float = 0.0,
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
+        precision: Wanted = "auto",
     ) -> None:
         self._path = pointer
         self._poll = poll_seconds
         self._wants_challenger = challenger
         self._share = canary_share
         self._providers = providers
+        self._precision: Wanted = precision
         self._stop = threading.Event()
         self._seen: Pointer | None = None
         self._bundle: Bundle | None = None
@@ -68,7 +72,12 @@ class Holder:
     def of(cls, runtime: Runtime) -> "Holder":
         """Return a holder as a service's runtime wants it."""
         return cls(
-            runtime.pointer, runtime.poll_seconds, runtime.wants_challenger, runtime.canary_share, runtime.providers
+            runtime.pointer,
+            runtime.poll_seconds,
+            runtime.wants_challenger,
+            runtime.canary_share,
+            runtime.providers,
+            runtime.precision,
         )
 
     @property
@@ -135,7 +144,14 @@ class Holder:
             return False
         self._bundle = new
         self.swaps += old is not None
-        _log.info("Serving version %s from %s", new.version, new.folder)
+        _log.info(
+            "Serving version %s from %s, in %s by %s: %s",
+            new.version,
+            new.folder,
+            new.choice.precision,
+            new.runtime,
+            new.choice.why,
+        )
         return True
 
     def _look_at_challenger(self, pointer: Pointer) -> None:
@@ -152,7 +168,7 @@ class Holder:
                 _log.error("The challenger that the pointer names is left out: %s", error)
 
     def _load(self, place: Path, version: str | None) -> Bundle:
-        bundle = Bundle.load(place, threads=1, version=version, providers=self._providers)
+        bundle = Bundle.load(place, threads=1, version=version, providers=self._providers, precision=self._precision)
         warm_up(bundle)
         return bundle
 

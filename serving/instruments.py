@@ -37,6 +37,9 @@ class Instruments:
         self.serving = Gauge(
             "thorax_model_serving", "1 for the version that answers", ["version"], multiprocess_mode="mostrecent"
         )
+        self.precision = Gauge(
+            "thorax_model_precision", "1 for the precision that answers", ["precision"], multiprocess_mode="mostrecent"
+        )
         self.stale = Gauge(
             "thorax_model_stale", "1 while the newest model cannot be served", multiprocess_mode="mostrecent"
         )
@@ -94,12 +97,15 @@ class Instruments:
         """Keep which version answers, how often it was replaced, and whether the newest one could not be loaded."""
         self.swaps.set(holder.swaps)
         self.stale.set(int(holder.problem is not None))
-        version = holder.get().version
+        bundle = holder.get()
+        version = bundle.version
         if version != self._version:
             if self._version:
                 self.serving.labels(version=self._version).set(0)
             self._version = version
             self.serving.labels(version=version).set(1)
+            for name in ("float32", "bfloat16"):
+                self.precision.labels(precision=name).set(int(name == bundle.choice.precision))
 
     def count(self, prediction: Prediction) -> None:
         """Count an answer."""

@@ -85,7 +85,8 @@ class Running:
             return f"No model is being served. {told.get('error', '')} {told.get('mend', '')}".strip()
         model = told["model"]
         kind = "; trained on synthetic phantoms" if model["synthetic"] else ""
-        said = f"Serving {model['name']} version {model['version']} ({model['architecture']}{kind})."
+        ran = f"in {model['precision']} by {told['precision']['runtime']}"
+        said = f"Serving {model['name']} version {model['version']} ({model['architecture']}{kind}), {ran}."
         return f"{said} {told['note']}".strip()
 
 

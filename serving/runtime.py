@@ -50,6 +50,8 @@ class Runtime(BaseModel):
     canary_share: float = 0.0
     #: ONNX Runtime's execution providers, the most wanted first.
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    #: In which precision the network runs; see `thorax.bundle.precision`.
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     #: Where spans go, by OTLP over HTTP; None: nowhere.
     trace_endpoint: str | None = None
 
@@ -104,6 +106,7 @@ class Runtime(BaseModel):
             shadow_waiting=serve.shadow_waiting,
             canary_share=serve.canary_share,
             providers=serve.providers,
+            precision=serve.precision,
             trace_endpoint=serve.trace_endpoint,
         )
 

@@ -31,6 +31,7 @@ from serving.contract import (
     FeedbackTaken,
     ModelReport,
     OperatingPoint,
+    PrecisionReport,
     Role,
 )
 from serving.guard import guarded
@@ -184,6 +185,9 @@ class Thorax:
             revision=info.revision,
             lineage=info.lineage,
             card=bundle.card(),
+            precision=PrecisionReport(
+                runs=bundle.choice.precision, runtime=bundle.runtime, why=bundle.choice.why, measured=info.precision
+            ),
             note=holder.problem.message if holder.problem else "",
         )
 

@@ -66,12 +66,16 @@ class Novelty(_Record):
 
 
 class ModelName(_Record):
-    """Which model answered. `synthetic` models were trained on phantoms and say nothing about patients."""
+    """Which model answered, and in which precision its network ran.
+
+    `synthetic` models were trained on phantoms and say nothing about patients.
+    """
 
     name: str
     version: str
     architecture: str
     synthetic: bool
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class ImageReport(_Record):

@@ -1,6 +1,7 @@
-"""The same image has the same answer, to 1e-4, whichever way it is asked for."""
+"""The same image has the same answer, to 1e-4, whichever way it is asked for, in either precision."""
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from dicom_factory import radiograph_dicom
 from PIL import Image
+from precision_factory import measured, rewrite
 from starlette.testclient import TestClient
 
 from commands.answerers import Local, Remote
@@ -16,6 +18,7 @@ from commands.batch import predict_table
 from serving.client import Client
 from serving.page.blocks import Page
 from thorax.bundle import Bundle
+from thorax.bundle.openvino import has_bfloat16
 from thorax.imaging import read_image_bytes
 from thorax.prediction import Prediction
 from thorax.registry.pyfunc import _load_pyfunc
@@ -43,6 +46,18 @@ def told(prediction: Prediction) -> dict[str, tuple[float, bool, str]]:
 
 def from_row(row: "pd.Series", findings: tuple[str, ...]) -> dict[str, tuple[float, bool, str]]:
     return {name: (float(row[f"p_{name}"]), bool(row[f"d_{name}"]), str(row[f"c_{name}"])) for name in findings}
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def sample_bundle(request: pytest.FixtureRequest, sample_bundle: Path, tmp_path: Path) -> Path:
+    """A bundle that answers in one precision or the other, as nobody says which."""
+    if request.param == "float32":
+        return sample_bundle
+    if not has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    copy = Path(shutil.copytree(sample_bundle, tmp_path / "fast"))
+    rewrite(copy, measured())
+    return copy
 
 
 @pytest.fixture
@@ -89,7 +104,10 @@ def ways(talking: Client, sample_bundle: Path, tmp_path: Path) -> dict[str, Way]
     }
 
 
-def test_the_same_image_has_the_same_answer_every_way(ways: dict[str, Way], phantom: bytes) -> None:
+def test_the_same_image_has_the_same_answer_every_way(
+    ways: dict[str, Way], phantom: bytes, talking: Client, request: pytest.FixtureRequest
+) -> None:
+    assert talking.predict(phantom).model.precision == request.node.callspec.params["sample_bundle"]
     for name, image in pictures(phantom).items():
         answers = {way: ask(image) for way, ask in ways.items()}
         reference = answers.pop("bundle")

@@ -99,7 +99,16 @@ def test_wrong_feedback_is_refused_and_says_why(client: TestClient, body: dict, 
 
 def test_model_says_what_is_served(client: TestClient) -> None:
     told = client.get("/model").json()
-    assert told["model"] == {"name": "thorax", "version": "7", "architecture": "custom_cnn", "synthetic": True}
+    assert told["model"] == {
+        "name": "thorax",
+        "version": "7",
+        "architecture": "custom_cnn",
+        "synthetic": True,
+        "precision": "float32",
+    }
+    assert told["precision"]["runs"] == "float32"
+    assert told["precision"]["runtime"].startswith("ONNX Runtime")
+    assert "little is to gain" in told["precision"]["why"]
     assert [point["finding"] for point in told["findings"]] == list(FINDINGS)
     assert all(0 < point["threshold"] < 1 for point in told["findings"])
     assert told["lineage"] == {"git": "0" * 40}

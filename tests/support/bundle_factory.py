@@ -132,7 +132,7 @@ def _logistic(x: np.ndarray, y: np.ndarray, penalty: float = 3.0) -> tuple[np.nd
 
 def write_training(folder: Path, store_dir: Path, seed: int = 1, sharpness: float = 1.0) -> None:
     """Write what a training leaves behind; `sharpness` scales the logits, so that two bundles can be told apart."""
-    from thorax.bundle.loading import open_session
+    from thorax.bundle.session import open_session
     from thorax.preprocessing.store import ImageStore
 
     store = ImageStore.open(store_dir)

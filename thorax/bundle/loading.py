@@ -1,4 +1,4 @@
-"""Read a bundle and answer with it: ONNX Runtime, NumPy, OpenCV, and neither PyTorch nor MLflow."""
+"""Read a bundle and answer with it: ONNX Runtime or OpenVINO, NumPy, OpenCV, and neither PyTorch nor MLflow."""
 
 import functools
 import time
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from thorax.bundle import precision as precisions
 from thorax.bundle import verify
 from thorax.bundle.answers import answer
-from thorax.bundle.session import CPU, open_session
+from thorax.bundle.precision import Choice, Record, Wanted
+from thorax.bundle.session import CPU, OUTPUTS, Session
 from thorax.errors import BundleError, InputError
 from thorax.prediction import (
     ImageReport,
@@ -25,8 +27,6 @@ from thorax.prediction import (
 )
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     from thorax.bundle.watched import Watched
     from thorax.calibration import Calibration
     from thorax.imaging import Frame, Placement, Radiograph
@@ -68,6 +68,8 @@ class BundleInfo(BaseModel):
     created: str
     lineage: dict[str, Any]
     digests: dict[str, str]
+    #: What lower precisions change; None in a bundle that was made before it was measured.
+    precision: Record | None = None
 
 
 class Bundle:
@@ -77,14 +79,17 @@ class Bundle:
         self,
         folder: Path,
         info: BundleInfo,
-        session: "onnxruntime.InferenceSession",
+        session: Session,
         calibration: "Calibration",
         version: str,
+        choice: Choice,
     ) -> None:
         self.folder = folder
         self.info = info
         self.calibration = calibration
         self.version = version
+        #: In which precision it answers, and why.
+        self.choice = choice
         self._session = session
 
     @classmethod
@@ -95,20 +100,23 @@ class Bundle:
         threads: int = 1,
         version: str | None = None,
         providers: Sequence[str] = (CPU,),
+        precision: Wanted = "auto",
     ) -> Self:
         """Read a bundle, check every file against its digest, and let the graph prove itself.
 
         Args:
             folder: the one that holds `bundle.json`.
             verify: check digests and stored predictions; leave it on unless this very folder was just checked.
-            threads: ONNX Runtime's threads for one image; 1 where several images are scored side by side.
+            threads: for one image; 1 where several images are scored side by side.
             version: the registry's version; without one, answers carry the start of the bundle's own digest.
             providers: ONNX Runtime's execution providers, the most wanted first; see `open_session`.
+            precision: auto takes the fastest whose answers were measured to be within the bundle's tolerance.
 
         Raises:
             BundleError: names what is missing, changed or wrong.
+            SettingsError: a precision or a provider is demanded that cannot be had.
         """
-        return _load(cls, Path(folder), verify, threads, version, providers)
+        return _load(cls, Path(folder), verify, threads, version, providers, precision)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -131,7 +139,18 @@ class Bundle:
     def model(self) -> ModelName:
         """Which model answers."""
         info = self.info
-        return ModelName(name=info.name, version=self.version, architecture=info.architecture, synthetic=info.synthetic)
+        return ModelName(
+            name=info.name,
+            version=self.version,
+            architecture=info.architecture,
+            synthetic=info.synthetic,
+            precision=self.choice.precision,
+        )
+
+    @property
+    def runtime(self) -> str:
+        """Which library runs the network: for people."""
+        return self._session.runtime
 
     def card(self) -> str:
         """The model card, as Markdown."""
@@ -169,8 +188,7 @@ class Bundle:
         Returns:
             logits (N, F), features (N, D) and class activation maps (N, F, h, w), all float32.
         """
-        scaled = inputs[:, None].astype(np.float32) / np.float32(255)
-        logits, features, maps = self._session.run(["logits", "features", "maps"], {"image": scaled})
+        logits, features, maps = self._session.run(OUTPUTS, precisions.feed(inputs))
         return logits, features, maps
 
     def predict(self, radiographs: "Sequence[Radiograph]", stage: Stage = _untimed) -> list[Prediction]:
@@ -245,7 +263,15 @@ def _report(radiograph: "Radiograph", statistics: dict[str, float]) -> ImageRepo
     )
 
 
-def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | None, providers: Sequence[str]) -> B:
+def _load(
+    cls: type[B],
+    folder: Path,
+    check: bool,
+    threads: int,
+    version: str | None,
+    providers: Sequence[str],
+    precision: Wanted,
+) -> B:
     from thorax.calibration import Calibration
 
     tree = verify.read_info(folder)
@@ -256,14 +282,17 @@ def _load(cls: type[B], folder: Path, check: bool, threads: int, version: str | 
         raise BundleError(f"{folder / 'bundle.json'} has wrong or missing keys: {keys}.") from error
     if check:
         verify.verify_files(folder, info.digests)
-    session = open_session(folder / "model.onnx", threads, providers)
+    choice = precisions.choose(precision, info.precision, providers)
+    session = precisions.open_chosen(folder / "model.onnx", choice, threads, providers)
     try:
         calibration = Calibration.load(folder)
     except InputError as error:
         raise BundleError(error.message, error.mend) from error
     if tuple(calibration.findings) != info.findings:
         raise BundleError(f"calibration.json and bundle.json in {folder} name different findings.")
-    bundle = cls(folder, info, session, calibration, version or verify.identity(tree)[:12])
+    bundle = cls(folder, info, session, calibration, version or verify.identity(tree)[:12], choice)
     if check:
-        verify.verify_proof(folder, lambda inputs: bundle.run(inputs)[0])
+        verify.verify_proof(
+            folder, lambda inputs: bundle.run(inputs)[0], precisions.allowed(choice.precision, info.precision)
+        )
     return bundle

@@ -4,11 +4,12 @@ import platform
 import shutil
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from thorax.bundle import examples, reference, verify
+from thorax.bundle import examples, precision, reference, verify
 from thorax.bundle.session import open_session
 from thorax.bundle.watched import FILE, learn
 from thorax.errors import BundleError
@@ -16,10 +17,13 @@ from thorax.files import atomic_folder, digest_folder, digest_json, read_json, w
 from thorax.prediction import now
 from thorax.preprocessing.store import ImageStore
 
+if TYPE_CHECKING:
+    from thorax.calibration import Calibration
+
 _FROM_TRAINING = ("weights.safetensors", "model.onnx", "head.safetensors")
 _FROM_CALIBRATION = ("calibration.json", "ood.safetensors")
 _FROM_EVALUATION = ("evaluation.json", "report.html")
-_LIBRARIES = ("thorax", "torch", "torchvision", "onnxruntime", "numpy", "opencv-python-headless", "pillow")
+_LIBRARIES = ("thorax", "torch", "torchvision", "onnxruntime", "openvino", "numpy", "opencv-python-headless", "pillow")
 _PROOFS = 4
 #: Images that are averaged into one stored input where the data are of patients.
 _BLEND = 16
@@ -76,8 +80,10 @@ def write_bundle(
         if store.info.get("synthetic"):
             examples.write(folder / "examples", train_dir, store, calibration)
         info = _describe(network, store, lineage)
+        record = _measure(folder, store, calibration)
+        info["precision"] = record.model_dump(mode="json")
         evaluation = read_json(folder / "evaluation.json")
-        write_text(folder / "model_card.md", write_card(evaluation, info))
+        write_text(folder / "model_card.md", f"{write_card(evaluation, info)}\n{precision.told(record)}")
         info["digests"] = digest_folder(folder, skip=frozenset({"bundle.json"}))
         write_json(folder / "bundle.json", info)
     return out
@@ -119,6 +125,14 @@ def _describe(network: dict[str, Any], store: ImageStore, lineage: dict[str, Any
     }
 
 
+def _measure(folder: Path, store: ImageStore, calibration: "Calibration") -> precision.Record:
+    """Measure what a lower precision changes, on images of the calibration and test splits."""
+    rows = np.concatenate([store.indices(split) for split in reference.SPLITS])
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[: precision.IMAGES])
+    views = ["unknown" if pd.isna(view) else str(view) for view in store.rows["view"].iloc[chosen]]
+    return precision.measure(folder / "model.onnx", calibration, store.images(chosen), views)
+
+
 def _prove(folder: Path, store: ImageStore) -> None:
     """Store a few inputs with the logits that the graph gives for them.
 
@@ -135,8 +149,7 @@ def _prove(folder: Path, store: ImageStore) -> None:
         groups = [np.resize(np.roll(chosen, -i * _BLEND), _BLEND) for i in range(_PROOFS)]
         inputs = np.stack([store.images(group).mean(axis=0).round().astype(np.uint8) for group in groups])
     session = open_session(folder / "model.onnx", threads=1)
-    scaled = inputs[:, None].astype(np.float32) / np.float32(255)
-    logits = session.run(["logits"], {"image": scaled})[0]
+    logits = session.run(["logits"], precision.feed(inputs))[0]
     if not np.isfinite(logits).all():
         raise BundleError(f"{folder / 'model.onnx'} answers with values that are not finite.")
     np.savez_compressed(folder / "proof.npz", inputs=inputs, logits=logits.astype(np.float32))

@@ -40,6 +40,7 @@ class Serve(Section):
     shadow_waiting: Positive = 8
     canary_share: Share = 0.0
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     trace_endpoint: str | None = None
     webhook_port: Annotated[int, Field(ge=0, le=65535)] | None = None
 
