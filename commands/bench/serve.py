@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from commands.bench.figures import Figure
     from thorax.settings import Settings
 
-PARTS = ("speed", "peers", "start", "swap", "kill", "hostile", "memory")
+PARTS = ("precision", "speed", "peers", "start", "swap", "kill", "hostile", "memory")
 
 
 def bench(
@@ -51,8 +51,13 @@ def bench(
 
     chosen = parts.chosen(part, PARTS)
     made, files = bench_bundle(load(overrides=[f"paths.var={var}"]), architecture, size, pixels, 120)
-    made, files = (bundle or made).absolute(), files[:24]
+    made, all_files, files = (bundle or made).absolute(), files, files[:24]
     image = files[0].read_bytes()
+
+    def precision(_: "Settings") -> "list[Figure]":
+        from commands.bench.precision import measure
+
+        return measure(made, all_files)
 
     def speed(settings: "Settings") -> "list[Figure]":
         from commands.bench.speed import measure
@@ -90,7 +95,7 @@ def bench(
         return measure(settings, made, files, minutes, 8)
 
     every: dict[str, Callable[[Settings], list[Figure]]] = dict(
-        zip(PARTS, (speed, peers, start, swap, kill, hostile_, memory), strict=True)
+        zip(PARTS, (precision, speed, peers, start, swap, kill, hostile_, memory), strict=True)
     )
     figures: list[Figure] = []
     for name in chosen:

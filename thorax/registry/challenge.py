@@ -59,7 +59,8 @@ class _Rescorer:
         """Return probabilities (n, F), NaN where the store does not hold what the bundle reads."""
         from thorax.preprocessing.store import ImageStore
 
-        model, store = Bundle.load(self._bundle), ImageStore.open(self._store)
+        # In float32, as the answers that it is compared with.
+        model, store = Bundle.load(self._bundle, precision="float32"), ImageStore.open(self._store)
         found = np.full((len(images), len(model.findings)), np.nan)
         how, wanted = store.info["preprocessing"], model.info.preprocessing
         stored = (store.size, how["resize"], how["clahe"], how.get("crop", "none"))
