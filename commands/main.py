@@ -8,6 +8,7 @@ from commands.crossval import crossval
 from commands.log import app as log_app
 from commands.monitor import loop as monitor_loop
 from commands.predict import predict
+from commands.pretrain import pretrain
 from commands.retrain import retrain
 from commands.serve import app as serve_app
 from commands.tune import tune
@@ -32,6 +33,7 @@ app.add_typer(log_app, name="log", help="Look at the prediction log, export it, 
 app.add_typer(serve_app, name="serve", help="Serve the champion; make keys for those who may ask.")
 app.command()(crossval)
 app.command()(tune)
+app.command()(pretrain)
 app.command()(predict)
 app.command()(retrain)
 app.command()(pipeline.demo)

@@ -77,6 +77,7 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
             running again repeats only the rest.
     """
     from thorax.datasets import versioning
+    from thorax.datasets.arrival import extent
 
     began = time.time()
     settings = _with_weights(settings)
@@ -92,7 +93,7 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
             "arguments": {
                 "revision": revision,
                 "reason": reason,
-                **steps.arguments(_with_threads(settings)),
+                **steps.arguments(_with_threads(settings), {"check": {"data": extent(settings.data_root)}}),
             },
         },
     )
@@ -126,6 +127,7 @@ def _wanted(settings: Settings) -> list[tuple[str, str]]:
     """Return step and label of all that a run consists of, in the order of the flow."""
     parts = steps.part_names(settings)
     return [
+        ("check", ""),
         ("ingest", ""),
         *(("prepare", part if len(parts) > 1 else "") for part in parts),
         ("validate", ""),
@@ -145,7 +147,14 @@ def _new_folder(settings: Settings, revision: str) -> Path:
 
 
 def _with_weights(settings: Settings) -> Settings:
-    """Say which version an alias of `train.pretrained` stands for: training starts anew when the alias moves."""
+    """Say which version an alias of `train.pretrained` stands for, and which weights "phantom" does.
+
+    Training starts anew when the alias moves, or the weights are made again; that they lack is said before any work.
+    """
+    if settings.train.pretrained == "phantom":
+        from thorax.training import pinned as with_phantoms
+
+        return settings.model_copy(update={"train": with_phantoms(settings.train, settings.var / "pretrained")})
     kind, sign, which = settings.train.pretrained.partition(":")
     if kind != "registry" or not sign:
         return settings

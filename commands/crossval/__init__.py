@@ -47,7 +47,9 @@ def crossval(
     overrides = [*([f"data.source={source}"] if source else []), *([f"preprocess.size={size}"] if size else [])]
     overrides += [f"data.root={root.absolute()}"] if root else []
     settings = load(overrides=[*overrides, *(set_ or ())], preset=preset)
-    arms = choose_arms(settings, architecture or [], references, control, technique or [])
+    names = architecture or list(settings.train.architectures)
+    settings = with_starting_weights(settings, names)
+    arms = choose_arms(settings, names, references, control, technique or [])
     place = settings.var / "crossval" / name
     tasks = task or [_task_name(settings)]
     orders = [order for one in tasks for order in unit_orders(settings, one, arms, folds, seeds, boxes, workers, place)]
@@ -64,21 +66,32 @@ def crossval(
         show(result)
 
 
+def with_starting_weights(settings: "Settings", architectures: list[str]) -> "Settings":
+    """Return settings whose recipe names the very weights that these architectures start from.
+
+    Raises:
+        InputError: an unknown architecture (the nearest is named), or there are no such weights.
+    """
+    from thorax.models import specification
+    from thorax.training import pinned
+
+    for architecture in architectures:
+        specification(architecture)
+    recipe = settings.train.model_copy(update={"architectures": tuple(architectures)})
+    return settings.model_copy(update={"train": pinned(recipe, settings.var / "pretrained")})
+
+
 def choose_arms(
     settings: "Settings", architectures: list[str], references: bool, control: bool, techniques: list[str]
 ) -> "list[Arm]":
     """Return what is compared; the first arm is the base.
 
     Raises:
-        InputError: an unknown architecture or technique; the nearest is named.
+        InputError: an unknown technique; the nearest is named.
     """
     from commands.crossval import arms as known
-    from thorax.models import specification
 
-    names = architectures or list(settings.train.architectures)
-    for architecture in names:
-        specification(architecture)
-    arms = [known.network_arm(settings, architecture) for architecture in names]
+    arms = [known.network_arm(settings, architecture) for architecture in architectures]
     base = arms[0]
     if references:
         arms += known.reference_arms(settings, base)
@@ -123,7 +136,13 @@ def unit_orders(
                 slug = "".join(c if c.isalnum() else "-" for c in f"{task}-{arm.name}".lower())
                 file = place / slug / f"seed-{seed}-fold-{fold}.json"
                 running = place / "running" / key
-                where = {"key": key, "out": str(file), "running": str(running), "store": str(store)}
+                where = {
+                    "key": key,
+                    "out": str(file),
+                    "running": str(running),
+                    "store": str(store),
+                    "pretrained": str(settings.var / "pretrained"),
+                }
                 orders.append({**basis, **where, "arm": arm.name, "threads": threads})
     return orders
 

@@ -10,6 +10,7 @@ HOG, CHEXNET, SHUFFLED = "HOG + logistic regression", "CheXNet recipe", "shuffle
 
 #: A technique: what it sets, and what its absence is. A recipe that has it is tried without, any other with.
 TECHNIQUES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "pretraining": ({"pretrained": "phantom"}, {"pretrained": "none"}),
     "augmentation": (
         {"augment": {"rotate": 10.0, "shift": 0.08, "scale": 0.1, "brightness": 0.15, "contrast": 0.15}},
         {"augment": {"rotate": 0.0, "shift": 0.0, "scale": 0.0, "brightness": 0.0, "contrast": 0.0}},

@@ -15,7 +15,8 @@ def run_unit(order: dict[str, Any]) -> str:
 
     Args:
         order: JSON-able: store, task, arm, kind, architecture, recipe, shuffled, seed, fold, folds, fold_seed, boxes,
-            threads, key, out (the file to write), running (a folder for the checkpoint).
+            threads, key, out (the file to write), running (a folder for the checkpoint), pretrained (where
+            weights made on phantoms lie).
     """
     from thorax.files import write_json
     from thorax.preprocessing.store import ImageStore
@@ -70,6 +71,7 @@ def _network(order: dict[str, Any], store: Any, held: np.ndarray) -> dict[str, A
             splits=("train", "validation", "test"),
             checkpoints=running,
             failures=running,
+            pretrained_dir=Path(order["pretrained"]),
         )
         views = Views(recipe.tta_views, store.size).to(task.runtime.device) if recipe.tta_views else None
         found = answer(task.network, store, held, task.runtime, maps=order["boxes"], views=views)

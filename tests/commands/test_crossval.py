@@ -197,6 +197,7 @@ def test_a_unit_compares_every_kind_of_map_with_the_readers_boxes(tmp_path):
     order = {"task": "x", "arm": "custom_cnn", "kind": "network", "architecture": "custom_cnn", "recipe": recipe}
     order |= {"shuffled": False, "seed": 1, "fold": 0, "folds": 3, "fold_seed": 0, "boxes": True, "threads": 1}
     order |= {"key": "k", "store": str(store), "out": str(tmp_path / "unit.json"), "running": str(tmp_path / "running")}
+    order |= {"pretrained": str(tmp_path)}
     assert run_unit(order) == "custom_cnn"
     unit = json.loads((tmp_path / "unit.json").read_text())
     truth = np.array(unit["truth"])

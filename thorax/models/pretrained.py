@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from thorax.errors import InputError
+from thorax.files import digest_file, digest_json
 from thorax.models.network import Network
 
 #: Mean and standard deviation of ImageNet's grey levels, of a scale of 0 to 1.
@@ -26,7 +27,8 @@ def load_pretrained(
     Args:
         network: of the same architecture.
         architecture: its name.
-        source: "imagenet", "phantom", a safetensors file, or a folder that holds `weights.safetensors`.
+        source: "imagenet", "phantom" (or "phantom:" and a digest), a safetensors file, or a folder that holds
+            `weights.safetensors`.
         names: the network's findings, by which rows of a published head are matched; None drops the head.
         folder: holds `<architecture>.safetensors` for "phantom".
 
@@ -37,7 +39,7 @@ def load_pretrained(
         network.normalise_by(*_IMAGENET_GREY)
         _fill(network, _imagenet(architecture), {}, names, f"ImageNet weights of {architecture}")
         return
-    path = folder / f"{architecture}.safetensors" if source == "phantom" else Path(source)
+    path = phantom_weights(folder, architecture) if from_phantoms(source) else Path(source)
     if path.is_dir():
         path = path / "weights.safetensors"
     tensors, metadata = read_weights(path)
@@ -45,6 +47,34 @@ def load_pretrained(
     if trained != architecture:
         raise InputError(f"{path} holds weights of {trained}, and the network is {architecture}.")
     _fill(network, tensors, metadata, names, str(path))
+
+
+def from_phantoms(source: str) -> bool:
+    """Whether starting weights are to be those that `thorax pretrain` made; a digest may follow the word."""
+    return source.partition(":")[0] == "phantom"
+
+
+def phantom_weights(folder: Path, architecture: str) -> Path:
+    """Return where the weights that an architecture learned on phantoms are kept; it need not be there."""
+    return folder / f"{architecture.replace(':', '-')}.safetensors"
+
+
+def digest_of_phantom_weights(folder: Path, architectures: Sequence[str]) -> str:
+    """Return a short digest of the weights that some architectures learned on phantoms.
+
+    Raises:
+        InputError: an architecture has none.
+    """
+    digests = []
+    for architecture in architectures:
+        path = phantom_weights(folder, architecture)
+        if not path.exists():
+            raise InputError(
+                f"There are no phantom weights of {architecture}: {path} does not exist.",
+                f"Make them: thorax pretrain --architecture {architecture}. Or set train.pretrained to none.",
+            )
+        digests.append(digest_file(path))
+    return digest_json(digests)[:16]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -59,7 +89,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError as error:
         raise InputError(
             f"The weights file {path} does not exist.",
-            "Set train.pretrained to none, imagenet, or a safetensors file.",
+            "Make it with thorax pretrain, or set train.pretrained to none, imagenet, or a safetensors file.",
         ) from error
     except (SafetensorError, OSError) as error:
         raise InputError(

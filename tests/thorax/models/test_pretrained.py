@@ -47,6 +47,30 @@ def test_phantom_weights_are_found_in_their_folder_and_a_bundle_by_its_folder(we
         assert torch.equal(network.head.weight, source.head.weight)
 
 
+def test_weights_made_anew_are_another_start_and_missing_ones_are_named(weights):
+    from thorax.settings import Train
+    from thorax.training import pinned
+
+    _, file = weights
+    recipe = Train(
+        architectures=("custom_cnn", "resnet50"), pretrained="phantom", overrides={"resnet50": {"pretrained": "none"}}
+    )
+    first = pinned(recipe, file.parent)
+    assert first.of("custom_cnn").pretrained.startswith("phantom:")
+    assert first.of("resnet50").pretrained == "none"
+    build("custom_cnn", 2, pretrained=first.pretrained, names=TRAINED, folder=file.parent)
+    save_file(
+        build("custom_cnn", 2).state_dict(), file, {"architecture": "custom_cnn", "findings": json.dumps(TRAINED)}
+    )
+    assert pinned(recipe, file.parent).pretrained != first.pretrained
+    file.unlink()
+    with pytest.raises(
+        InputError, match=r"no phantom weights of custom_cnn.*thorax pretrain --architecture custom_cnn"
+    ):
+        pinned(recipe, file.parent)
+    assert pinned(Train(pretrained="none"), file.parent) == Train(pretrained="none")
+
+
 def test_published_names_and_three_channels_are_understood(weights, tmp_path):
     source, _ = weights
     stem = source.backbone.stem[0].weight
