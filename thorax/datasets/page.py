@@ -48,7 +48,7 @@ def dataset_page(dataset: Dataset, root: Path, data: Data, revision: str = "") -
         ("Boxes", f"{len(boxes):,}"),
         ("Published findings", len(counts)),
         ("Sizes, px", f"{sizes.iloc[0, 0]} × {sizes.iloc[0, 1]}" if len(sizes) == 1 else f"{len(sizes):,} different"),
-        ("Revision", revision[:12] or "not versioned"),
+        ("Revision", revision[:8] or "not versioned"),
     ]
     template = Environment(loader=PackageLoader("thorax.datasets", "."), autoescape=True).get_template("page.html")
     return template.render(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-#: Colours that people with any colour vision tell apart (Okabe & Ito 2008).
-REFERENCE, WINDOW, LIMIT, QUIET = "#8a97a5", "#0072b2", "#d55e00", "#dfe4e9"
+#: Colours that people with any colour vision tell apart (Okabe & Ito 2008); the last two are the page's own.
+REFERENCE, WINDOW, LIMIT, QUIET, PAPER = "#8a97a5", "#0072b2", "#d55e00", "var(--line)", "var(--paper)"
 _WIDE, _TALL = 300, 92
 
 
@@ -121,7 +121,7 @@ def _point(p: Point, x: float, scale: Scale) -> list[str]:
     if p.low is not None and p.high is not None:
         ends = f'y1="{scale.y(p.low):.1f}" x2="{x:.1f}" y2="{scale.y(p.high):.1f}"'
         found.append(f'<line x1="{x:.1f}" {ends} stroke="{colour}" stroke-opacity=".45" stroke-width="3"/>')
-    fill = "#fff" if p.hollow else colour
+    fill = PAPER if p.hollow else colour
     said = f"<title>{escape(p.said)}</title>" if p.said else ""
     circle = f'cx="{x:.1f}" cy="{y:.1f}" r="{4 if p.marked else 2.6}" fill="{fill}" stroke="{colour}"'
     return [*found, f"<circle {circle}>{said}</circle>"]

@@ -77,7 +77,8 @@ class _Axis:
 
     @property
     def ends(self) -> tuple[str, str]:
-        return (self.begin.strftime("%d %b %Y"), self.end.strftime("%d %b %Y") if self.end != self.begin else "")
+        form = "%d %b %Y" if self.begin.date() != self.end.date() else "%d %b %Y, %H:%M"
+        return (self.begin.strftime(form), self.end.strftime(form) if self.end != self.begin else "")
 
 
 def _figures(windows: Sequence[Mapping[str, Any]], axis: _Axis) -> list[tuple[str, list[dict[str, Any]]]]:

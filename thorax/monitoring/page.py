@@ -159,7 +159,9 @@ def _labels(column: Column) -> list[str]:
         return [*(known.get(word, word) for word in column.words), "other", "missing"]
     bins = int(column.coarse.max())
     first, last = (
-        (f"{float(edge):.3g}" for edge in (column.edges[0], column.edges[-1])) if len(column.edges) else ("", "")
+        (f"{round(float(edge), 12):.3g}" for edge in (column.edges[0], column.edges[-1]))
+        if len(column.edges)
+        else ("", "")
     )
     return [f"< {first}", *[""] * max(bins - 2, 0), f"> {last}", "missing"][: bins + 1]
 

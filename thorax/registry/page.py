@@ -19,6 +19,7 @@ from thorax.registry.versions import Version
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 _SIDE = 300
@@ -104,7 +105,7 @@ def verdict(found: dict[str, Any], one: Version, two: Version) -> str:
         return f"Version {one.version} ranks these patients better. {text}"
     if d["high"] < 0:
         return f"Version {two.version} ranks these patients better. {text}"
-    return f"These patients do not tell the two apart. {text}"
+    return f"By their ranking these patients do not tell the two apart. {text}"
 
 
 def _forest(found: dict[str, Any]) -> "Figure":
@@ -138,7 +139,7 @@ def _forest(found: dict[str, Any]) -> "Figure":
 def _reliability(common: Common, versions: tuple[str, str], bins: int = 8) -> "Figure":
     """Draw what happened against what was promised, of both models, with 95% Wilson intervals."""
     from thorax.evaluation.calibration_error import equal_mass_bins
-    from thorax.evaluation.canvas import BLUE, LINE, ORANGE, panels, words
+    from thorax.evaluation.canvas import BLUE, LINE, ORANGE, legend_above, panels, words
     from thorax.evaluation.resampling import wilson
 
     figure, axes = panels(len(common.findings))
@@ -162,8 +163,7 @@ def _reliability(common: Common, versions: tuple[str, str], bins: int = 8) -> "F
         top = min(1.0, top * 1.1)
         ax.plot([0, top], [0, top], color=LINE, linewidth=1, linestyle=":")
         ax.set(xlim=(0, top), ylim=(0, top), title=words(finding), xlabel="predicted", ylabel="observed")
-        if j == 0 and len(truth):
-            ax.legend(loc="upper left")
+    legend_above(figure)
     return figure
 
 
@@ -217,15 +217,23 @@ def _render(**values: Any) -> str:
 
     from thorax import evaluation
     from thorax.evaluation.canvas import words
-    from thorax.evaluation.report import count_text, figure_text, share_text
+    from thorax.evaluation.report import count_text, figure_cell, figure_text, share_text
 
     folders = [Path(__file__).parent, Path(str(evaluation.__file__)).parent]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"words": words, "figure": figure_text, "share": share_text, "count": count_text}
-    environment.filters["signed"] = _signed
+    environment.filters |= {"cell": figure_cell, "signed": _signed, "signedcell": _signed_cell}
     return environment.get_template("versions.html").render(**values)
+
+
+def _signed_cell(figure: dict[str, Any] | None) -> "Markup":
+    """Return a difference for a table, its interval small beneath it: so two tables fit beside each other."""
+    from markupsafe import Markup
+
+    value, _, interval = _signed(figure).partition(" (")
+    return Markup('{}<span class="ci">{}</span>').format(value, interval.rstrip(")"))
 
 
 def _signed(figure: dict[str, Any] | None) -> str:

@@ -118,11 +118,10 @@ def _differences(found: Any, wanted: dict[str, Any]) -> list[str]:
     if not isinstance(found, dict) or not isinstance(found.get("arguments"), dict):
         return [f"its {ABOUT} was not written by `thorax data make-phantom`"]
     before, now = found["arguments"], wanted["arguments"]
-    lines = [
-        f"{name} was {before.get(name)!r}, not {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
+    other = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
+    if "findings" in other:
+        other.discard("rates")  # these follow from the findings, and are long
+    lines = [f"{name} was {before.get(name)!r}, not {now.get(name)!r}" for name in sorted(other)]
     if found.get("version") != wanted["version"]:
         lines.append(f"the generator's version was {found.get('version')!r}, not {wanted['version']!r}")
     return lines
