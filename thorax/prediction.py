@@ -56,6 +56,11 @@ class FindingAnswer(_Record):
     box: Box | None = None
     heat: Heat | None = None
 
+    @property
+    def borderline(self) -> bool:
+        """Whether the two rules differ: answered as present below its operating point, or as absent above it."""
+        return self.conformal == ("absent" if self.decision else "present")
+
 
 class Novelty(_Record):
     """How far the image lies from those the model was calibrated on; `out` when `score` exceeds `cutoff`."""
@@ -228,6 +233,9 @@ def summarise(answers: Sequence[FindingAnswer], novelty: Novelty, synthetic: boo
         parts.append(f"It cannot decide on {listed(unsure)}.")
     if absent:
         parts.append(f"It answers that {listed(absent)} {_is(absent)} absent.")
+    edge = [label(a.finding) for a in answers if a.borderline]
+    if edge:
+        parts.append(f"On {listed(edge)} the answer and the operating point differ: a borderline case.")
     parts.append(f"It assessed {listed([label(a.finding) for a in answers])} and nothing else.")
     if synthetic:
         parts.append("The model was trained on synthetic phantoms and says nothing about patients.")

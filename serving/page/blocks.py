@@ -29,7 +29,8 @@ ROLES = [
 EXAMPLES = 5
 KEEP_SECONDS = 600
 #: On a narrow screen the answer is below what was chosen.
-SHOW = "() => document.querySelector('.tx-verdict')?.scrollIntoView({block: 'nearest'})"
+SHOW = """() => document.querySelector('.tx-verdict')?.scrollIntoView(
+    {block: matchMedia('(max-width: 760px)').matches ? 'start' : 'nearest'})"""
 HEAD = f"""<div class="tx-head"><h1>Thorax</h1><p>What a model believes about a chest radiograph, how sure it may be,
 and where it looked.</p><div class="tx-plain">{PLAIN} Uploaded images are answered for and not kept.</div></div>"""
 

@@ -29,16 +29,21 @@ def result(answer: Explanation) -> str:
     return (
         f'<div class="tx-result">{verdict(prediction)}<div class="tx-columns">'
         f'<div class="tx-left">{viewer(answer, chosen)}</div>'
-        f'<div class="tx-right">{table(prediction, chosen)}{summary(prediction)}</div></div>'
+        f'<div class="tx-right">{_read(prediction, chosen)}</div></div>'
         f"{facts(prediction)}</div>"
     )
 
 
 def first_shown(prediction: Prediction) -> str:
-    """Return the finding whose heat is shown at first: the most probable one, or none where the image is strange."""
-    if prediction.novelty.out:
+    """Return the finding whose heat is shown at first: the most probable of those that are not plainly absent.
+
+    None is shown where all are absent, or the image is strange: each heat is scaled to its own peak, and would look
+    like something on a radiograph that has nothing.
+    """
+    candidates = [one for one in prediction.findings if one.decision or one.conformal != "absent"]
+    if prediction.novelty.out or not candidates:
         return ""
-    return max(prediction.findings, key=lambda one: one.probability).finding
+    return max(candidates, key=lambda one: one.probability).finding
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Verdict:
 def verdict_of(prediction: Prediction) -> Verdict:
     """Say what was answered, or why a reader is called for."""
     if prediction.novelty.out:
-        kind, head, lines = "strange", "Not a chest radiograph that this model knows", prediction.refer_reasons
+        kind, head, lines = "strange", "Unlike the images that this model knows", prediction.refer_reasons
     elif prediction.refer:
         kind, head, lines = "refer", "Refer to a reader", prediction.refer_reasons
         present = _answered(prediction, "present")
@@ -77,18 +82,19 @@ def verdict(prediction: Prediction) -> str:
 
 
 def headline(prediction: Prediction) -> str:
-    """Return the answers in one line: what is present, what is uncertain; absent findings go without saying."""
-    present, unsure = _answered(prediction, "present"), _answered(prediction, "uncertain")
-    parts = [f"Present: {listed(present)}"] if present else []
-    parts += [f"Uncertain: {listed(unsure)}"] if unsure else []
+    """Return the answers in one line: what is present, borderline or uncertain; absent findings go without saying."""
+    borderline = [label(one.finding) for one in prediction.findings if one.borderline]
+    present, uncertain = _answered(prediction, "present"), _answered(prediction, "uncertain")
+    groups = {"Present": present, "Borderline": borderline, "Uncertain": uncertain}
+    said = " · ".join(f"{word}: {listed(names)}" for word, names in groups.items() if names)
     absent = _answered(prediction, "absent")
-    if not parts:
-        parts = [f"All {len(absent)} findings absent" if len(absent) > 1 else f"{listed(absent).capitalize()} absent"]
-    return " · ".join(parts)
+    return said or (
+        f"All {len(absent)} findings absent" if len(absent) > 1 else f"{listed(absent).capitalize()} absent"
+    )
 
 
 def _answered(prediction: Prediction, kind: Conformal) -> list[str]:
-    return [label(one.finding) for one in prediction.findings if one.conformal == kind]
+    return [label(one.finding) for one in prediction.findings if one.conformal == kind and not one.borderline]
 
 
 def viewer(answer: Explanation, chosen: str) -> str:
@@ -119,13 +125,22 @@ def viewer(answer: Explanation, chosen: str) -> str:
     )
 
 
+def _read(prediction: Prediction, chosen: str) -> str:
+    """Return table and summary; folded away where nobody should rely on them."""
+    text = table(prediction, chosen) + summary(prediction)
+    if not prediction.novelty.out:
+        return text
+    return (
+        '<p class="tx-plain">Do not rely on this answer: the image is unlike those the model knows.</p>'
+        f'<details class="tx-anyway"><summary>What the network gave all the same</summary>{text}</details>'
+    )
+
+
 def table(prediction: Prediction, chosen: str) -> str:
     """Return the table of findings, most probable first; each row can show its heat on the picture."""
     rows = "".join(row(one, chosen) for one in sorted(prediction.findings, key=lambda one: -one.probability))
     nothing = "" if chosen else " checked"
-    strange = '<p class="tx-plain">Do not rely on this table: the image is unlike those the model knows.</p>'
     return (
-        f"{strange if prediction.novelty.out else ''}"
         '<table class="tx-table"><caption>Calibrated probabilities. The mark on each bar is the operating point. The '
         "answer keeps a promised rate of errors: it may be uncertain, and may differ from the mark.</caption>"
         '<thead><tr><th scope="col">Show</th><th scope="col">Finding</th><th scope="col">Probability</th>'
@@ -143,6 +158,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
     sign, word = _WORDS[answer.conformal]
     checked = " checked" if answer.finding == chosen else ""
     reached = "reached" if answer.decision else "not reached"
+    edge = "<small>borderline: the mark says otherwise</small>" if answer.borderline else ""
     return (
         f'<tr class="{"tx-on" if answer.decision else ""}">'
         f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '
@@ -153,7 +169,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
         f'<b style="left:{answer.threshold:.1%}"></b></span>'
         f'<span class="tx-point">mark {escape(percent(answer.threshold))}, {reached}</span></td>'
         f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span> {word}</span>'
-        f"<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
+        f"{edge}<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
     )
 
 

@@ -106,7 +106,7 @@ def test_an_upload_that_is_no_radiograph_is_called_that_and_not_kept(
     noise = (np.random.default_rng(0).random((300, 200)) * 255).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     page.set_input_files("input[type=file]", str(tmp_path / "noise.png"))
-    page.get_by_text("Not a chest radiograph that this model knows").wait_for(timeout=30_000)
+    page.get_by_text("Unlike the images that this model knows").wait_for(timeout=30_000)
     keep(page, "page-strange")
     (tmp_path / "text.png").write_text("no image at all")
     page.set_input_files("input[type=file]", str(tmp_path / "text.png"))

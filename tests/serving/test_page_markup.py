@@ -79,11 +79,23 @@ def test_one_radio_a_finding_and_the_most_probable_is_shown(one: Prediction) -> 
     assert shown == ["Effusion", "Effusion"]  # its layer and its box
 
 
+def test_where_all_is_absent_the_radiograph_is_shown_alone(one: Prediction) -> None:
+    calm = one.model_copy(update={"findings": (answer("Edema", 0.2, conformal="absent"),)})
+    page = Reader(markup.result(explained(calm)))
+    assert not [attrs for _, attrs in page.tags if "data-finding" in attrs and "hidden" not in attrs]
+    assert markup.first_shown(calm) == ""
+
+
+def test_a_borderline_answer_says_so(one: Prediction) -> None:
+    assert "borderline: the mark says otherwise" in markup.row(answer("Edema", 0.4, conformal="present"), "")
+    assert "borderline" not in markup.row(answer("Edema", 0.6, conformal="present"), "")
+
+
 def test_a_strange_image_shows_no_heat_and_says_not_to_rely_on_it(one: Prediction) -> None:
     strange = one.model_copy(update={"novelty": Novelty(score=9, cutoff=2, out=True)})
     page = Reader(markup.result(explained(strange)))
-    assert "Not a chest radiograph that this model knows" in page.text
-    assert "Do not rely on this table" in page.text
+    assert "Unlike the images that this model knows" in page.text
+    assert "Do not rely on this answer" in page.text
     assert not [attrs for _, attrs in page.tags if "data-finding" in attrs and "hidden" not in attrs]
 
 
@@ -97,10 +109,17 @@ def test_a_strange_image_shows_no_heat_and_says_not_to_rely_on_it(one: Predictio
         ),
         ({"Effusion": "absent", "Edema": "absent"}, "All 2 findings absent"),
         ({"Pleural_Thickening": "absent"}, "Pleural thickening absent"),
+        ({"Effusion": "present", "Edema": "borderline"}, "Present: effusion · Borderline: edema"),
     ],
 )
-def test_what_was_answered_comes_first(answers: dict[str, Conformal], head: str) -> None:
-    findings = tuple(answer(name, 0.5, conformal=kind) for name, kind in answers.items())
+def test_what_was_answered_comes_first(answers: dict[str, str], head: str) -> None:
+    given: dict[str, tuple[float, Conformal]] = {
+        "present": (0.9, "present"),
+        "absent": (0.1, "absent"),
+        "uncertain": (0.5, "uncertain"),
+        "borderline": (0.4, "present"),  # the operating point is 0.5
+    }
+    findings = tuple(answer(name, given[kind][0], conformal=given[kind][1]) for name, kind in answers.items())
     told = markup.verdict_of(prediction(findings=()).model_copy(update={"findings": findings}))
     assert (told.kind, told.head) == ("clear", head)
     assert "says nothing about a patient" in told.lines[-1]  # the factory's model is synthetic

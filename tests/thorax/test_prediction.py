@@ -36,6 +36,14 @@ def test_the_summary_never_speaks_of_certainty() -> None:
     assert "synthetic phantoms" in said
 
 
+def test_a_borderline_answer_is_said() -> None:
+    edge = answer("Edema", 0.4, conformal="present")
+    sure = answer("Effusion", 0.9, conformal="present")
+    assert (edge.borderline, sure.borderline) == (True, False)
+    assert "On edema the answer and the operating point differ" in summarise((edge, sure), KNOWN, synthetic=False)
+    assert "differ" not in summarise((sure,), KNOWN, synthetic=False)
+
+
 def test_a_strange_image_is_said_first() -> None:
     assert summarise([UNSURE], STRANGE, synthetic=False).startswith("This image is unlike those")
 
