@@ -3,13 +3,16 @@
 import base64
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from starlette.responses import Response
 
+from serving.call import current
 from serving.contract import Explanation
-from serving.upload import Format
+from serving.upload import Format, Method
 from thorax.errors import InputError
+from thorax.explain.occlusion import CELLS, occlusion_maps
 from thorax.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -43,6 +46,28 @@ def source(format: Format, file: bytes, findings: Sequence[str]) -> "Source | No
     if format == "dicom-sc" and len(findings) > 1:
         raise InputError("A Secondary Capture shows one finding.", "Name one in `findings`, or none for the first.")
     return found
+
+
+def charge(method: Method, format: Format) -> None:
+    """Count what a method costs against the caller's rate, and refuse what it cannot be drawn as, before it is scored.
+
+    Raises:
+        InputError: a DICOM object of another map than the one its text describes.
+        RateError: the caller asked too often.
+    """
+    if method == "cam":
+        return
+    if format in ("dicom-sc", "dicom-sr"):
+        raise InputError("A DICOM object shows the class activation map.", "Ask for method cam, or for json.")
+    current.get().charge(CELLS**2)
+
+
+def occluded(scored: "Scored") -> "Scored":
+    """Return what was scored with occlusion maps in place of the class activation maps; boxes stay the answer's own."""
+    bundle = scored.bundle
+    inputs = bundle.inputs([scored.radiograph])[0]
+    maps = occlusion_maps(lambda images: bundle.run(images)[0], inputs)
+    return replace(scored, prediction=scored.prediction.model_copy(update={"maps": maps}))
 
 
 def draw(scored: "Scored", findings: Sequence[str], how: Literal["overlay", "layer"], side: int) -> dict[str, bytes]:

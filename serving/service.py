@@ -38,7 +38,7 @@ from serving.guard import guarded
 from serving.openapi import described
 from serving.refusals import refusal, unexpected
 from serving.runtime import VARIABLE, Runtime
-from serving.upload import BatchForm, ExplainForm, Format, ImageForm, Upload
+from serving.upload import BatchForm, ExplainForm, Format, ImageForm, Method, Upload
 from thorax.errors import InputError, ThoraxError, nearest
 from thorax.findings import resolve
 from thorax.prediction import Prediction, now
@@ -123,7 +123,7 @@ class Thorax:
         sex: str | None = None,
         view: str | None = None,
         findings: str | None = None,
-        method: Literal["cam"] = "cam",
+        method: Method = "cam",
         side: int = 256,
         draw: Literal["overlay", "layer"] = "overlay",
         format: Format = "json",
@@ -133,8 +133,11 @@ class Thorax:
 
         wanted = self._wanted(findings)
         source = explaining.source(format, file, wanted)
+        explaining.charge(method, format)
         scored = self.scorer.score(file, age, sex, view)
         with self.scorer.instruments.stage("explain"):
+            if method == "occlusion":
+                scored = explaining.occluded(scored)
             if format in ("dicom-sc", "dicom-sr"):
                 return cast("Explanation", explaining.as_dicom(scored, source, format, wanted))
             pictures = explaining.draw(scored, wanted, draw, side)

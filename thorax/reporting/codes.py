@@ -24,7 +24,7 @@ _FINDINGS = {
     "Infiltration": ("112121", "DCM", "Infiltrate"),
     "Lung_Opacity": ("112001", "DCM", "Opacity"),
     "Mass": ("309529002", "SCT", "Mass of lung"),
-    "Nodule": ("427359005", "SCT", "Solitary nodule of lung"),
+    "Nodule": ("27925004", "SCT", "Nodule"),
     "Pneumonia": ("233604007", "SCT", "Pneumonia"),
     "Pneumothorax": ("36118008", "SCT", "Pneumothorax"),
 }
