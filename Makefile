@@ -9,12 +9,14 @@ READY := $(VENV)/.ready
 # The first of these that is Python 3.11 or 3.12 makes the environment; PYTHON=… names another.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+# A hospital's proxy may show a certificate whose authority the system alone knows; pip asks the system by itself.
+export UV_SYSTEM_CERTS ?= 1
 # Each test process has a core to itself, and a file stays whole, so that what its tests share is made once.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z][a-z-]*:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  \033[36mmake %-14s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  \033[36mmake %-15s\033[0m %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(READY) ## Make the virtual environment, from the locked and hashed requirements
@@ -101,6 +103,10 @@ bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, how 
 .PHONY: bench-registry
 bench-registry: setup ## Measure promotion: its time, its safety, and the errors of its gate
 	@$(BIN)/python -m commands.bench.registry --markdown docs/registry.md
+
+.PHONY: bench-scale
+bench-scale: setup ## Measure growth with cores and rows, and reckon what larger datasets take
+	@$(BIN)/python -m commands.bench.scale --markdown docs/scaling.md
 
 .PHONY: pictures
 pictures: setup ## Make the pictures of the documentation again, from the latest run
