@@ -105,13 +105,13 @@ def _prepare(folder: Path, count: int, workers: int, out: Path, answer: Any) -> 
     names = sorted(path.name for path in folder.iterdir())
     paths = [names[number % len(names)] for number in range(count)]
     manifest = pd.DataFrame({"image_id": [f"{number:07}" for number in range(count)], "path": paths, "sha256": ""})
-    with _Watch() as watch:
+    with Watch() as watch:
         done = prepare(manifest, folder, Preprocess(size=96, workers=workers), [out])
         assert len(done.facts) == count
     answer.put(watch.peak / 2**20)
 
 
-class _Watch:
+class Watch:
     """Sample the memory that this process and its children hold to themselves, ten times a second."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class _Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "_Watch":
+    def __enter__(self) -> "Watch":
         self._thread.start()
         return self
 

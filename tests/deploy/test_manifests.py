@@ -1,5 +1,6 @@
 """What is handed to a cluster or a container engine is valid before it gets there, and locked down."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,16 @@ def built(request) -> list[dict]:
         pytest.skip("kubectl is not installed")
     command = ["kubectl", "kustomize", str(request.param)]
     return documents(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_mlflow_hears_the_pods_that_ask_it(built):
+    """Its network policy goes by a label: the pods have it, and not their deployments alone."""
+    [policy] = [one for one in built if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "mlflow"]
+    wanted = policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
+    for one in built:
+        spec = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one.get("spec", {})
+        if "template" in spec:
+            assert wanted.items() <= spec["template"]["metadata"]["labels"].items(), one["metadata"]["name"]
 
 
 @pytest.mark.parametrize("path", BASE, ids=lambda path: path.name)
@@ -138,6 +149,33 @@ def test_an_image_holds_what_its_variant_needs(variant, has, lacks):
     assert has <= names
     assert not lacks & names
     assert printed.count("--hash=sha256:") > 2 * len(names)
+
+
+@pytest.mark.slow
+def test_the_bento_holds_the_service_and_starts_it_as_the_command_does(tmp_path):
+    root = DEPLOY.parent
+    (root / "var").mkdir(exist_ok=True)
+    command = [sys.executable, "deploy/requirements.py", "serve", "requirements.lock", "pyproject.toml"]
+    with (root / "var" / "requirements-serve.txt").open("w") as locked:
+        subprocess.run(command, cwd=root, check=True, stdout=locked)
+    bentoml = str(Path(sys.executable).parent / "bentoml")
+    built = subprocess.run(
+        [bentoml, "build", "--bentofile", "deploy/bentofile.yaml", "--output", "tag"],
+        cwd=root,
+        env={**os.environ, "BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"},
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    [bento] = [path.parent for path in tmp_path.rglob("bento.yaml")]
+    assert (bento / "src" / "serving" / "service.py").is_file()
+    assert (bento / "src" / "params.yaml").is_file()
+    assert not {"var", "data", "tests"} & {path.name for path in (bento / "src").iterdir()}
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    last = [line for line in dockerfile.splitlines() if line.startswith(("USER", "ENTRYPOINT"))][-2:]
+    assert last[0] == "USER bentoml"
+    assert '"commands.main", "serve"' in last[1]
+    assert "torch==" not in (bento / "env" / "python" / "requirements.txt").read_text(encoding="utf-8")
 
 
 def test_compose_is_yaml_that_names_its_volumes():
