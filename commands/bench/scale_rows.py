@@ -2,9 +2,9 @@
 
 python -m commands.bench.scale_rows FOLDER STEP    measures one STEP on the dataset that `prepare` wrote to FOLDER
 
-Every image is a file of its own, 64 px wide, blended of phantoms and of noise that makes its hash its own. So each image
-is read, decoded, checked, hashed, compared and stored as a radiograph would be; only its decoding is short. That of
-files of usual size is measured beside it, by `scale_rates`.
+Every image is a file of its own, 64 px wide, blended of phantoms and of noise that makes its hash its own. So each
+image is read, decoded, checked, hashed, compared and stored as a radiograph would be; only its decoding is short. That
+of files of usual size is measured beside it, by `scale_rates`.
 """
 
 import json
