@@ -13,6 +13,10 @@ from thorax.settings.loading import parse
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 OVERLAYS = sorted(path.parent for path in (DEPLOY / "kustomize" / "overlays").glob("*/kustomization.yaml"))
+#: Storage that a cluster may be given, beside the base.
+COMPONENT = [
+    path for path in sorted((DEPLOY / "kustomize" / "components").rglob("*.yaml")) if path.stem != "kustomization"
+]
 BASE = [
     path
     for path in sorted((DEPLOY / "kustomize" / "base").glob("*.yaml"))
@@ -46,12 +50,18 @@ def test_mlflow_hears_the_pods_that_ask_it(built):
     [policy] = [one for one in built if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "mlflow"]
     wanted = policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
     for one in built:
-        spec = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one.get("spec", {})
-        if "template" in spec:
+        if one["kind"] in ("Deployment", "CronJob"):
+            spec = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
             assert wanted.items() <= spec["template"]["metadata"]["labels"].items(), one["metadata"]["name"]
 
 
-@pytest.mark.parametrize("path", BASE, ids=lambda path: path.name)
+def test_the_overlay_to_try_holds_its_own_storage(built):
+    found = {one["metadata"]["name"]: one for one in built if one["kind"] == "StatefulSet"}
+    settings = [one["data"]["params.yaml"] for one in built if "params.yaml" in one.get("data", {})]
+    assert ("postgres" in found) == ("@postgres:5432" in settings[0]) == ("objects" in found)
+
+
+@pytest.mark.parametrize("path", [*BASE, *COMPONENT], ids=lambda path: path.name)
 def test_every_manifest_is_what_kubernetes_knows(path):
     import kubernetes_validate
 
@@ -81,8 +91,8 @@ def test_every_overlay_builds_and_is_valid(built):
 
 
 def test_every_container_is_locked_down_and_bounded():
-    found = pods([one for path in BASE for one in documents(path.read_text(encoding="utf-8"))])
-    assert len(found) == 3
+    found = pods([one for path in [*BASE, *COMPONENT] for one in documents(path.read_text(encoding="utf-8"))])
+    assert len(found) == 5
     for pod in found:
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
