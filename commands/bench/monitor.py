@@ -37,6 +37,7 @@ def bench(
     streams: Annotated[int, typer.Option(min=2, help="Streams of each drift, ten windows of 200 each.")] = 8,
     compared: Annotated[int, typer.Option(min=0, help="Quiet windows of each size that Evidently's tests see.")] = 100,
     rows: Annotated[list[int] | None, typer.Option(help="Rows of a log whose report is timed; repeatable.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each timing that has a bound; the median counts.")] = 3,
     base: Annotated[int, typer.Option(min=400, help="Phantoms without a shift, to draw from.")] = 6600,
     shifted: Annotated[int, typer.Option(min=100, help="Phantoms of each shift and strength.")] = 300,
     epochs: Annotated[int, typer.Option(min=1, help="Of the network that answers.")] = 6,
@@ -56,7 +57,7 @@ def bench(
         shutil.rmtree(folder, ignore_errors=True)
     found: dict[str, Table] = {}
     if "speed" in wanted:
-        found["Speed"] = _speed(folder, rows or list(LIMITS))
+        found["Speed"] = _speed(folder, rows or list(LIMITS), rounds)
     if {"quiet", "power", "real"} & set(wanted):
         with progress("Rendering and scoring", total=None) as advance:
             pools = Pools(settings, folder, base, shifted, epochs=epochs, advance=advance)
@@ -68,7 +69,7 @@ def bench(
         out.print("No real radiographs are at hand: name a folder with --real.")
 
 
-def _speed(folder: Path, rows: list[int]) -> Table:
+def _speed(folder: Path, rows: list[int], rounds: int) -> Table:
     from commands.bench.monitor_speed import KINDS, measure, prepare
 
     body = []
@@ -77,9 +78,10 @@ def _speed(folder: Path, rows: list[int]) -> Table:
             place = folder / f"log-{count}"
             prepare(place, count)
             for kind, what in KINDS.items():
-                measured = measure(place, kind)
                 limit = LIMITS.get(count)
                 agreed = {"report": limit, "verdict": limit / 10 if limit else None}.get(kind)
+                # What is held to a bound is measured again: the first process reads its libraries from the disk.
+                measured = measure(place, kind, 1 if agreed is None else rounds)
                 kept = None if agreed is None else measured["seconds"] <= agreed and measured["mib"] <= ROOM_MIB
                 body.append(
                     (

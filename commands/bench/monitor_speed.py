@@ -5,6 +5,7 @@ python -m commands.bench.monitor_speed FOLDER KIND    measures one KIND of repor
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -80,8 +81,17 @@ def sample(rows: int, seed: int) -> "pd.DataFrame":
     return pd.DataFrame(frame)
 
 
-def measure(folder: Path, kind: str) -> dict[str, float]:
-    """Measure one kind of report in a process of its own: `seconds` of the call, `whole` of the process, `mib`."""
+def measure(folder: Path, kind: str, rounds: int = 1) -> dict[str, float]:
+    """Measure one kind of report in processes of their own; the medians count.
+
+    Returns:
+        `seconds` of the call, `whole` of the process, `mib` at its peak, and `columns` that were compared.
+    """
+    done = [_once(folder, kind) for _ in range(rounds)]
+    return {name: statistics.median(one[name] for one in done) for name in done[0]}
+
+
+def _once(folder: Path, kind: str) -> dict[str, float]:
     begin = time.perf_counter()
     command = [sys.executable, "-m", "commands.bench.monitor_speed", str(folder), kind]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
