@@ -10,20 +10,29 @@ def ingest(root: str, revision: str, ingest_settings: str, dataset: Output[Datas
     """Read a dataset into the manifest.
 
     Args:
-        root: the dataset's folder.
+        root: the dataset's folder; where it does not hold the revision, that is fetched from DVC's remote.
         revision: DVC's digest of that folder; a new one means new work.
         ingest_settings: the settings that this step reads, as JSON.
         dataset: manifest.parquet, boxes.parquet and dataset.json.
     """
     from pathlib import Path
 
+    from thorax.datasets.arrival import Consignment, bring
     from thorax.datasets.ingest import ingest as read
     from thorax.datasets.pack import opened
     from thorax.events import reporting
-    from thorax.steps import settings_of
+    from thorax.steps import handed_of, settings_of
 
     with reporting("ingest") as report:
         settings = settings_of(ingest_settings)
-        facts = read(settings.data, opened(Path(root), settings.var), Path(dataset.path), revision)
-        dataset.metadata.update({"revision": revision, "digest": facts["manifest_digest"], "images": facts["images"]})
+        folder = bring(Consignment(revision, **handed_of(ingest_settings, "data", {})), Path(root), settings.var)
+        facts = read(settings.data, opened(folder, settings.var), Path(dataset.path), revision)
+        dataset.metadata.update(
+            {
+                "root": str(folder),
+                "revision": revision,
+                "digest": facts["manifest_digest"],
+                "images": facts["images"],
+            }
+        )
         report.say(f"{facts['images']:,} images of {facts['patients']:,} patients")

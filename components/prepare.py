@@ -6,12 +6,11 @@ from components.base import component
 
 
 @component
-def prepare(root: str, dataset: Input[Dataset], part: str, prepare_settings: str, prepared: Output[Dataset]) -> None:
+def prepare(dataset: Input[Dataset], part: str, prepare_settings: str, prepared: Output[Dataset]) -> None:
     """Decode one part of the images; however many parts there are, together they give the same bytes.
 
     Args:
-        root: the dataset's folder.
-        dataset: what ingest gave.
+        dataset: what ingest gave; it says where the files lie.
         part: which of how many, such as 2/4.
         prepare_settings: the settings that this step reads, as JSON.
         prepared: shards of prepared images, and what each of their files told.
@@ -25,6 +24,6 @@ def prepare(root: str, dataset: Input[Dataset], part: str, prepare_settings: str
 
     with reporting("prepare", "" if part == "1/1" else part) as report:
         settings = settings_of(prepare_settings)
-        folder = opened(Path(root), settings.var)
+        folder = opened(Path(dataset.metadata["root"]), settings.var)
         facts = prepare_part(Path(dataset.path), folder, settings, part, Path(prepared.path), report)
         prepared.metadata.update({"part": part, "images": facts["images"]})

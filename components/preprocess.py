@@ -7,7 +7,6 @@ from components.base import component
 
 @component
 def preprocess(
-    root: str,
     dataset: Input[Dataset],
     prepared: Input[list[Dataset]],
     validation: Input[Artifact],
@@ -17,8 +16,7 @@ def preprocess(
     """Build the image store.
 
     Args:
-        root: the dataset's folder.
-        dataset: what ingest gave.
+        dataset: what ingest gave; it says where the files lie.
         prepared: what prepare gave, one a part: the store is made of these shards.
         validation: what validate gave; nothing is built from data that did not pass.
         preprocess_settings: the settings that this step reads, as JSON.
@@ -39,7 +37,7 @@ def preprocess(
             settings.split,
             settings.preprocess,
             Path(dataset.path),
-            opened(Path(root), settings.var),
+            opened(Path(dataset.metadata["root"]), settings.var),
             Path(store.path),
             report.advancer(int(dataset.metadata["images"])),
             prepared=[prepared_folder(settings), *(Path(part.path) for part in prepared)],

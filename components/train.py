@@ -19,14 +19,16 @@ def train(store: Input[Dataset], architecture: str, train_settings: str, network
 
     from thorax.errors import RegistryError
     from thorax.events import reporting
+    from thorax.preflight import require_gpus
     from thorax.registry.bundles import fetch
     from thorax.registry.live import live_run
     from thorax.registry.tracking import client, speaking
-    from thorax.steps import key_of, settings_of
+    from thorax.steps import handed_of, key_of, settings_of
     from thorax.training import train as fit
 
     with reporting("train", architecture) as report:
         settings = settings_of(train_settings)
+        require_gpus(handed_of(train_settings, "gpus", 0))
         key = key_of(architecture, train_settings, store.metadata)
         checkpoints = settings.var / "checkpoints" / key
         recipe = settings.train

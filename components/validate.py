@@ -7,7 +7,6 @@ from components.base import component
 
 @component
 def validate(
-    root: str,
     dataset: Input[Dataset],
     prepared: Input[list[Dataset]],
     validate_settings: str,
@@ -16,8 +15,7 @@ def validate(
     """Check a manifest and its images; a critical failure ends the run.
 
     Args:
-        root: the dataset's folder.
-        dataset: what ingest gave.
+        dataset: what ingest gave; it says where the files lie.
         prepared: what prepare gave, one a part.
         validate_settings: the settings that this step reads, as JSON.
         result: result.json, failures.parquet and report.html.
@@ -31,6 +29,6 @@ def validate(
 
     with reporting("validate") as report:
         settings = settings_of(validate_settings)
-        folder = opened(Path(root), settings.var)
+        folder = opened(Path(dataset.metadata["root"]), settings.var)
         parts = [Path(part.path) for part in prepared]
         gate(Path(dataset.path), folder, settings, Path(result.path), report, parts)

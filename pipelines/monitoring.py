@@ -38,6 +38,7 @@ def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseCompon
         root: str,
         parts: list[str],
         architectures: list[str],
+        check_settings: str,
         ingest_settings: str,
         prepare_settings: str,
         validate_settings: str,
@@ -57,6 +58,7 @@ def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseCompon
                 reason=decided.outputs["reason"],
                 parts=parts,
                 architectures=architectures,
+                check_settings=check_settings,
                 ingest_settings=ingest_settings,
                 prepare_settings=prepare_settings,
                 validate_settings=validate_settings,
@@ -77,17 +79,20 @@ def compile_monitoring(settings: Settings, out: Path) -> Path:
     return write_pipeline(monitoring(settings.pipeline, settings.cluster), out)
 
 
-def arguments(settings: Settings) -> dict[str, Any]:
-    """Return the pipeline's arguments for the places that the settings name."""
-    from thorax import steps
+def arguments(settings: Settings, training: dict[str, Any]) -> dict[str, Any]:
+    """Return the pipeline's arguments for the places that the settings name.
 
+    Args:
+        settings: all settings.
+        training: the arguments of the training within it.
+    """
     tree = settings.model_dump(mode="json")
     tree["paths"]["var"] = str(settings.var)
     tree["registry"]["tracking_uri"] = settings.tracking_uri
     tree["data"]["root"] = str(settings.data_root)
     return {
         "watch_settings": json.dumps(tree, sort_keys=True),
-        **steps.arguments(settings),
+        **training,
     }
 
 
@@ -108,12 +113,13 @@ def schedule_monitoring(settings: Settings, cron: str, name: str, folder: Path) 
         SettingsError: the registry is a file of this machine, or no volume holds the data.
         ClusterError: the cluster cannot be reached, or refuses.
     """
-    from pipelines.cluster import as_there, check, repeat
+    from pipelines import cluster
 
-    check(settings)
+    data = cluster.check(settings)
     package = compile_monitoring(settings, folder / "monitoring.yaml")
     reason = "examine what was answered, and answer an alarm"
-    return repeat(settings, cron, name, reason, package, arguments(as_there(settings)))
+    given = arguments(cluster.as_there(settings), cluster.arguments(settings, data))
+    return cluster.repeat(settings, cron, name, reason, package, given)
 
 
 def run_here(settings: Settings, folder: Path) -> None:
@@ -124,5 +130,7 @@ def run_here(settings: Settings, folder: Path) -> None:
         folder: gets the YAML.
     """
     from pipelines.local import run_compiled
+    from thorax import steps
 
-    run_compiled(compile_monitoring(settings, folder / "monitoring.yaml"), arguments(settings), settings.var)
+    given = arguments(settings, steps.arguments(settings))
+    run_compiled(compile_monitoring(settings, folder / "monitoring.yaml"), given, settings.var)

@@ -6,6 +6,7 @@ from kfp import dsl
 from kfp.dsl import Artifact, Model
 
 from components.calibrate import calibrate
+from components.check import check
 from components.evaluate import evaluate
 from components.ingest import ingest
 from components.prepare import prepare
@@ -47,6 +48,7 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
         reason: str,
         parts: list[str],
         architectures: list[str],
+        check_settings: str,
         ingest_settings: str,
         prepare_settings: str,
         validate_settings: str,
@@ -57,16 +59,16 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
         select_settings: str,
         register_settings: str,
     ) -> Trained:  # type: ignore[return]
-        data = equipped(ingest(root=root, revision=revision, ingest_settings=ingest_settings))
+        looked = equipped(check(root=root, revision=revision, check_settings=check_settings))
+        data = equipped(ingest(root=root, revision=revision, ingest_settings=ingest_settings)).after(looked)
         dataset = data.outputs["dataset"]
 
         with dsl.ParallelFor(items=parts, name="parts") as part:
-            images = equipped(prepare(root=root, dataset=dataset, part=part, prepare_settings=prepare_settings))
+            images = equipped(prepare(dataset=dataset, part=part, prepare_settings=prepare_settings))
 
         # A Collected serves one task only, so each fan-in makes its own.
         gate = equipped(
             validate(
-                root=root,
                 dataset=dataset,
                 prepared=dsl.Collected(images.outputs["prepared"]),
                 validate_settings=validate_settings,
@@ -74,7 +76,6 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
         )
         ready = equipped(
             preprocess(
-                root=root,
                 dataset=dataset,
                 prepared=dsl.Collected(images.outputs["prepared"]),
                 validation=gate.outputs["result"],

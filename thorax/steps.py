@@ -16,7 +16,8 @@ from thorax.settings import Settings, parse
 
 #: A step, the sections of the settings that it reads, and the modules where its code begins.
 READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "ingest": (("paths", "data"), ("thorax.datasets.ingest", "thorax.datasets.pack")),
+    "check": (("paths", "preprocess", "registry"), ("thorax.preflight",)),
+    "ingest": (("paths", "data"), ("thorax.datasets.ingest", "thorax.datasets.pack", "thorax.datasets.arrival")),
     "prepare": (("paths", "preprocess"), ("thorax.preprocessing.parts", "thorax.datasets.pack")),
     "validate": (("paths", "data", "validation", "split", "preprocess"), ("thorax.validation.gate",)),
     "preprocess": (("paths", "data", "split", "preprocess"), ("thorax.preprocessing",)),
@@ -42,11 +43,15 @@ _IRRELEVANT = {
 }
 
 
-def arguments(settings: Settings) -> dict[str, Any]:
+def arguments(settings: Settings, more: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
     """Return the pipeline's arguments, but for the data's revision and the reason of the run.
 
     They are the dataset's folder, what is fanned out over, and for each step `<step>_settings`: a JSON text of sections
     and code digest.
+
+    Args:
+        settings: all settings.
+        more: a step, and what else it is handed; see `handed_of`.
     """
     tree = settings.model_dump(mode="json")
     tree["paths"]["var"] = str(settings.var)
@@ -55,7 +60,7 @@ def arguments(settings: Settings) -> dict[str, Any]:
         "root": str(settings.data_root),
         "parts": part_names(settings),
         "architectures": list(settings.train.architectures),
-        **{f"{step}_settings": _argument(tree, step) for step in READS},
+        **{f"{step}_settings": _argument(tree, step, (more or {}).get(step, {})) for step in READS},
     }
 
 
@@ -65,13 +70,16 @@ def part_names(settings: Settings) -> list[str]:
     return [f"{number}/{count}" for number in range(1, count + 1)]
 
 
-def _argument(tree: dict[str, Any], step: str) -> str:
+def _argument(tree: dict[str, Any], step: str, more: dict[str, Any]) -> str:
     sections, modules = READS[step]
     kept = {name: _without(tree[name], _IRRELEVANT.get(name, {})) for name in sections}
     if step == "train":
         # A training is followed in MLflow; what its model will be judged by is not its business.
         kept["registry"] = _without(tree["registry"], {"gates": None, "require_approval": None})
-    return json.dumps({"step": step, "settings": kept, "code": code_digest(modules)}, sort_keys=True)
+    if step == "check":
+        kept["registry"] = {"tracking_uri": tree["registry"]["tracking_uri"]}
+        more = {**more, "codes": {other: code_digest(begins) for other, (_, begins) in READS.items()}}
+    return json.dumps({"step": step, "settings": kept, "code": code_digest(modules), **more}, sort_keys=True)
 
 
 def _without(section: dict[str, Any], dropped: dict[str, Any]) -> dict[str, Any]:
@@ -86,14 +94,32 @@ def settings_of(argument: str) -> Settings:
             kept: an image of another commit, or a file that was edited meanwhile.
     """
     handed = json.loads(argument)
-    if code_digest(READS[handed["step"]][1]) != handed["code"]:
+    require_code({handed["step"]: handed["code"]})
+    home = Path(os.environ.get("THORAX_HOME", ".")).absolute()
+    return parse(handed["settings"], home, "the step's settings")
+
+
+def handed_of(argument: str, key: str, default: Any = None) -> Any:
+    """Return what else a step was handed beside its settings: a fact of the run, such as how many GPUs it was given."""
+    return json.loads(argument).get(key, default)
+
+
+def require_code(codes: dict[str, str]) -> None:
+    """Refuse code that is not the code that a run was begun with.
+
+    Args:
+        codes: a step, and the digest of its code then.
+
+    Raises:
+        InputError: names the steps whose code is another here.
+    """
+    others = [step for step in READS if step in codes and code_digest(READS[step][1]) != codes[step]]
+    if others:
         raise InputError(
-            f"The code of the step {handed['step']} here is not the code that the run was begun with.",
+            f"The code of {', '.join(others)} here is not the code that the run was begun with.",
             "On a cluster: build the image from the commit that you submit from, name it under cluster.image, and "
             "submit again. On your machine the code was edited meanwhile: run again.",
         )
-    home = Path(os.environ.get("THORAX_HOME", ".")).absolute()
-    return parse(handed["settings"], home, "the step's settings")
 
 
 def key_of(*parts: Any) -> str:

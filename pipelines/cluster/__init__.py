@@ -5,7 +5,7 @@ Everything goes through Kubeflow's own client, and pods' logs through Kubernetes
 
 from pipelines.cluster.connection import COOKIES, TOKEN, ClusterError, connect
 from pipelines.cluster.following import RunState, Task, cancel, logs, runs, status
-from pipelines.cluster.sending import as_there, check, repeat, schedule, schedules, submit, unschedule
+from pipelines.cluster.sending import arguments, as_there, check, repeat, schedule, schedules, submit, unschedule
 
 __all__ = [
     "COOKIES",
@@ -13,6 +13,7 @@ __all__ = [
     "ClusterError",
     "RunState",
     "Task",
+    "arguments",
     "as_there",
     "cancel",
     "check",

@@ -14,15 +14,18 @@ from thorax.settings import Settings
 if TYPE_CHECKING:
     from kfp import Client
 
+    from thorax.datasets.arrival import Consignment
 
-def check(settings: Settings) -> str:
-    """Find what would stop a run on the cluster before it is sent; return the data's revision.
+
+def check(settings: Settings) -> "Consignment":
+    """Find what would stop a run on the cluster before it is sent; return the data's revision, and where it is.
 
     Raises:
-        SettingsError: the registry is a file of this machine, or no volume holds the data.
-        InputError: the data differ from their recorded revision, or nobody else can fetch that revision.
+        SettingsError: the registry is a file of this machine, no volume holds the data, or training wants more GPUs
+            than it is given.
+        InputError: the data differ from their recorded revision, or DVC's remote does not have it.
     """
-    from thorax.datasets import versioning
+    from thorax.datasets import arrival, versioning
 
     if settings.registry.tracking_uri is None or settings.registry.tracking_uri.startswith(("sqlite:", "file:", "/")):
         raise SettingsError(
@@ -35,13 +38,20 @@ def check(settings: Settings) -> str:
             f"cluster.root is {cluster.root}, and no volume is mounted there.",
             "Name the claim that holds the data under cluster.volumes, e.g. [{claim: thorax, path: /mnt/thorax}].",
         )
-    pointer = versioning.pointer(settings.data_root)
-    if pointer is None:
+    gpus = cluster.resources("train").gpu
+    if gpus and settings.train.processes > gpus:
+        raise SettingsError(
+            f"train.processes is {settings.train.processes}, and cluster.steps.train.gpu is {gpus}.",
+            "Each process takes a GPU of its own: make them equal.",
+        )
+    if versioning.pointer(settings.data_root) is None:
         raise InputError(
             f"{settings.data_root} is not versioned: the cluster could not know which data are meant.",
             f"Run: thorax data add {settings.data_root}, then dvc push.",
         )
-    return versioning.recorded(pointer)
+    if versioning.state(settings.home, settings.data_root).condition == "modified":
+        versioning.check(settings.home, settings.data_root)  # refuses, and says how to record the change or go back
+    return arrival.consign(settings.data_root)
 
 
 def submit(settings: Settings, reason: str, folder: Path) -> RunState:
@@ -52,16 +62,16 @@ def submit(settings: Settings, reason: str, folder: Path) -> RunState:
         reason: why, in a person's words; part of the run's name, and kept with the version.
         folder: where the compiled YAML is written.
     """
-    revision = check(settings)
+    data = check(settings)
     client = connect(settings)
     package = compile_training(settings, folder / "pipeline.yaml")
     with quiet(), explained(settings.cluster.host):
         experiment = client.create_experiment(settings.cluster.experiment, namespace=settings.cluster.namespace)
         sent = client.run_pipeline(
             experiment_id=experiment.experiment_id,
-            job_name=_name(revision, reason),
+            job_name=_name(data.revision, reason),
             pipeline_package_path=str(package),
-            params=_arguments(settings, revision, reason),
+            params={"revision": data.revision, "reason": reason, **arguments(settings, data)},
             pipeline_root=settings.cluster.pipeline_root,
             service_account=settings.cluster.service_account,
         )
@@ -78,9 +88,10 @@ def schedule(settings: Settings, cron: str, name: str, reason: str, folder: Path
         reason: kept with every version.
         folder: where the compiled YAML is written.
     """
-    revision = check(settings)
+    data = check(settings)
     package = compile_training(settings, folder / "pipeline.yaml")
-    return repeat(settings, cron, name, reason, package, _arguments(settings, revision, reason))
+    given = {"revision": data.revision, "reason": reason, **arguments(settings, data)}
+    return repeat(settings, cron, name, reason, package, given)
 
 
 def repeat(
@@ -166,8 +177,16 @@ def as_there(settings: Settings) -> Settings:
     )
 
 
-def _arguments(settings: Settings, revision: str, reason: str) -> dict[str, Any]:
-    return {"revision": revision, "reason": reason, **steps.arguments(as_there(settings))}
+def arguments(settings: Settings, data: "Consignment") -> dict[str, Any]:
+    """Return the training pipeline's arguments, but for revision and reason: what its steps are told on the cluster."""
+    known = {key: value for key, value in data.as_dict().items() if key != "revision"}
+    gpus = settings.cluster.resources("train").gpu
+    more: dict[str, dict[str, Any]] = {
+        "check": {"data": known, "gpus": gpus},
+        "ingest": {"data": known},
+        "train": {"gpus": gpus},
+    }
+    return steps.arguments(as_there(settings), more)
 
 
 def _name(revision: str, reason: str) -> str:

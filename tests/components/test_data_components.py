@@ -70,12 +70,12 @@ def run(root: Path, settings: Settings, out: Path) -> Path:
     """Run the steps one after another; return the store's folder."""
     given = arguments(settings)
     dataset, result, store = (artifact(out / name) for name in ("dataset", "result", "store"))
-    ingest.python_func(str(root), "r", given["ingest_settings"], dataset)
+    ingest.python_func(str(root), "files:0", given["ingest_settings"], dataset)
     parts = [artifact(out / f"part{number}") for number, _ in enumerate(given["parts"])]
     for part, target in zip(given["parts"], parts, strict=True):
-        prepare.python_func(str(root), dataset, part, given["prepare_settings"], target)
-    validate.python_func(str(root), dataset, parts, given["validate_settings"], result)
-    preprocess.python_func(str(root), dataset, parts, result, given["preprocess_settings"], store)
+        prepare.python_func(dataset, part, given["prepare_settings"], target)
+    validate.python_func(dataset, parts, given["validate_settings"], result)
+    preprocess.python_func(dataset, parts, result, given["preprocess_settings"], store)
     return out / "store"
 
 
@@ -114,19 +114,19 @@ def test_any_number_of_parts_gives_the_same_bytes_wherever_they_are_made(
 
     apart = settings.model_copy(update={"pipeline": settings.pipeline.model_copy(update={"parts": count})})
     given = arguments(apart)
-    dataset = artifact(tmp_path / "whole" / "dataset", images=40)
+    dataset = artifact(tmp_path / "whole" / "dataset", images=40, root=str(root))
     parts = [artifact(tmp_path / f"part{number}") for number in range(count)]
     decoded.clear()
     handed = json.loads(given["prepare_settings"])
     for number, target in enumerate(parts):
         handed["settings"]["paths"]["var"] = str(tmp_path / f"machine{number}")
-        prepare.python_func(str(root), dataset, f"{number + 1}/{count}", json.dumps(handed), target)
+        prepare.python_func(dataset, f"{number + 1}/{count}", json.dumps(handed), target)
     assert sorted(decoded) == sorted(f"images/{number:08}_000.png" for number in range(1, 41)), "each once"
 
     result, store = artifact(tmp_path / "result"), artifact(tmp_path / "store")
     for step, call in (
-        ("validate", lambda given: validate.python_func(str(root), dataset, parts, given, result)),
-        ("preprocess", lambda given: preprocess.python_func(str(root), dataset, parts, result, given, store)),
+        ("validate", lambda given: validate.python_func(dataset, parts, given, result)),
+        ("preprocess", lambda given: preprocess.python_func(dataset, parts, result, given, store)),
     ):
         handed = json.loads(given[f"{step}_settings"])
         handed["settings"]["paths"]["var"] = str(tmp_path / "last machine")
@@ -147,16 +147,16 @@ def test_a_part_that_fails_names_its_images(
     settings = settings.model_copy(update={"preprocess": small})
     given = arguments(settings)
     dataset = artifact(tmp_path / "dataset")
-    ingest.python_func(str(root), "r", given["ingest_settings"], dataset)
+    ingest.python_func(str(root), "files:0", given["ingest_settings"], dataset)
     (root / "images" / "00000011_000.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
-    prepare.python_func(str(root), dataset, "2/4", given["prepare_settings"], artifact(tmp_path / "part"))
+    prepare.python_func(dataset, "2/4", given["prepare_settings"], artifact(tmp_path / "part"))
     assert "images/00000011_000.png" in capsys.readouterr().out, "one that cannot be read is named at once"
     monkeypatch.setattr(preparing, "room", lambda *_: 2**60)
     with pytest.raises(RoomError, match="part 2/4, 10 images") as refused:
-        prepare.python_func(str(root), dataset, "2/4", given["prepare_settings"], artifact(tmp_path / "part"))
+        prepare.python_func(dataset, "2/4", given["prepare_settings"], artifact(tmp_path / "part"))
     assert "00000011_000.png to 00000020_000.png" in refused.value.message
     with pytest.raises(InputError, match="is no part"):
-        prepare.python_func(str(root), dataset, "5/4", given["prepare_settings"], artifact(tmp_path / "part"))
+        prepare.python_func(dataset, "5/4", given["prepare_settings"], artifact(tmp_path / "part"))
 
 
 def test_a_packed_dataset_gives_the_same_store(

@@ -127,7 +127,7 @@ def finished(project: Project) -> dict:
 
 
 def test_a_killed_run_repeats_only_what_had_not_finished(finished: dict) -> None:
-    assert finished["skipped"] == ["ingest", "prepare 1/2", "prepare 2/2", "validate", "preprocess"]
+    assert finished["skipped"] == ["check", "ingest", "prepare 1/2", "prepare 2/2", "validate", "preprocess"]
     assert {step["step"] for step in finished["steps"]} == {"train", "calibrate", "evaluate", "select", "register"}
 
 

@@ -1,16 +1,19 @@
 """A cluster as a person meets it: submit, schedule, look, stop, read; and what is refused before any long work."""
 
-import subprocess
+import json
+import shutil
 
 import pytest
 import yaml
 from kubeflow_server import Kubeflow, faults, kubeflow
 from typer.testing import CliRunner
+from versioned_data import versioned_data
 
 from commands.main import app
 from pipelines import cluster
 from pipelines.compile import compile_training
 from thorax import steps
+from thorax.datasets import arrival, versioning
 from thorax.errors import InputError, SettingsError
 from thorax.settings import Settings, load
 
@@ -32,15 +35,24 @@ def server():
         yield state
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A folder whose data have a recorded revision, on a remote."""
+    made = tmp_path_factory.mktemp("versioned")
+    versioned_data(made, str(tmp_path_factory.mktemp("remote")))
+    return made
+
+
 @pytest.fixture
-def versioned(home):
+def versioned(home, template):
     """A project whose data folder has a recorded revision."""
-    (home / "data").mkdir(exist_ok=True)
-    (home / "data.dvc").write_text(
-        yaml.safe_dump({"outs": [{"md5": "0123456789abcdef0123456789abcdef.dir", "hash": "md5", "path": "data"}]})
-    )
-    subprocess.run(["git", "init", "-q", str(home)], check=True)
+    shutil.copytree(template, home, dirs_exist_ok=True)
     return home
+
+
+@pytest.fixture
+def revision(template) -> str:
+    return versioning.recorded(template / "data.dvc")
 
 
 @pytest.fixture
@@ -72,7 +84,7 @@ def test_a_step_gets_what_the_settings_say_of_it(settings, tmp_path):
     assert loop["train"]["retryPolicy"]["maxRetryCount"] == 2
     assert "retryPolicy" not in loop["evaluate"]
     there = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert len(there) == 9
+    assert len(there) == 10
     for one in there.values():
         assert one["pvcMount"][0]["constant"] == "radiographs"
         assert one["secretAsEnv"][0]["keyToEnv"] == [{"envVar": "MLFLOW_TRACKING_PASSWORD", "secretKey": "password"}]
@@ -83,19 +95,29 @@ def test_a_step_gets_what_the_settings_say_of_it(settings, tmp_path):
     assert there["exec-train"]["activeDeadlineSeconds"] == "172800"
     assert there["exec-train"]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
     assert there["exec-ingest"]["activeDeadlineSeconds"] == "14400"
+    # What checks, checks such a machine as will train.
+    assert there["exec-check"]["nodeSelector"] == {"labels": {"pool": "gpu"}}
+    assert executors["exec-check"]["container"]["resources"]["accelerator"]["count"] == "1"
+    assert executors["exec-check"]["container"]["resources"]["resourceMemoryLimit"] == "8Gi"
 
 
-def test_submit_sends_a_run_that_the_published_api_accepts(settings, server: Kubeflow):
+def test_submit_sends_a_run_that_the_published_api_accepts(settings, server: Kubeflow, revision):
     result = thorax(settings, "pipeline", "submit", "--reason", "new scanner")
     assert result.exit_code == 0, result.output
     assert not server.refused
     [run] = server.runs
-    assert "01234567" in run["display_name"]
+    assert revision[:8] in run["display_name"]
     assert "new scanner" in run["display_name"]
     assert server.experiments[0]["display_name"] == "thorax"
     arguments = run["runtime_config"]["parameters"]
     assert arguments["root"] == "/mnt/thorax/data"
-    assert arguments["revision"].startswith("0123456789abcdef")
+    assert arguments["revision"] == revision
+    told = arrival.consign(settings.data_root)
+    for step in ("check", "ingest"):
+        handed = json.loads(arguments[f"{step}_settings"])
+        assert handed["data"] == {"size": told.size, "files": 3, "remote": told.remote}
+    assert json.loads(arguments["train_settings"])["gpus"] == json.loads(arguments["check_settings"])["gpus"] == 1
+    assert set(json.loads(arguments["check_settings"])["codes"]) == set(steps.READS)
     assert steps.settings_of(arguments["train_settings"]).var.as_posix() == "/mnt/thorax/var"
     assert set(arguments) == set(run["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"])
     assert "runs-1" in result.output
@@ -186,6 +208,7 @@ def test_a_cluster_that_is_not_there_is_named(settings, server: Kubeflow):
     [
         (["registry.tracking_uri=null"], "a file of this machine"),
         (["cluster.volumes=[]"], "no volume is mounted there"),
+        (["train.processes=4"], r"train\.processes is 4, and cluster\.steps\.train\.gpu is 1"),
     ],
 )
 def test_what_would_fail_on_the_cluster_is_found_here(settings, server: Kubeflow, overrides, words):
@@ -199,6 +222,21 @@ def test_data_without_a_revision_are_not_sent(settings):
     (settings.home / "data.dvc").unlink()
     with pytest.raises(InputError, match="is not versioned"):
         cluster.check(settings)
+
+
+def test_a_revision_that_the_remote_does_not_have_is_not_sent(settings, server: Kubeflow, revision):
+    (settings.home / "data" / "images" / "3.png").write_text("new")
+    with pytest.raises(InputError, match="differs from revision"):
+        cluster.check(settings)
+    versioning.track(settings.home, settings.data_root)
+    with pytest.raises(InputError, match="is not on the remote") as refused:
+        cluster.submit(settings, "", settings.home)
+    assert "dvc push" in refused.value.mend
+    assert not server.asked
+    versioning.push(settings.home, settings.data_root)
+    assert cluster.check(settings).files == 4
+    shutil.rmtree(settings.data_root)  # whoever submits need not have the data
+    assert cluster.check(settings).revision != revision
 
 
 def test_an_image_with_other_code_is_refused(settings):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipelines.monitoring import NAME, arguments, compile_monitoring, schedule_monitoring
+from thorax import steps
 from thorax.errors import InputError, SettingsError
 from thorax.settings import load
 
@@ -28,8 +29,8 @@ def test_the_training_pipeline_stands_whole_behind_the_decision(home, tmp_path):
     inner = tree["components"]["comp-condition-1"]["dag"]["tasks"]
     assert set(inner) == {"thorax-training", "settle"}
     assert "thorax-training" in inner["settle"]["dependentTasks"]
-    steps = tree["components"]["comp-thorax-training"]["dag"]["tasks"]
-    assert {"ingest", "validate", "preprocess", "select", "register"} <= set(steps)
+    training = tree["components"]["comp-thorax-training"]["dag"]["tasks"]
+    assert {"check", "ingest", "validate", "preprocess", "select", "register"} <= set(training)
 
 
 def test_what_watches_is_never_taken_from_the_cache(home, tmp_path):
@@ -44,14 +45,16 @@ def test_what_watches_is_never_taken_from_the_cache(home, tmp_path):
 def test_its_arguments_are_those_of_the_file(home, tmp_path):
     settings = load(home)
     tree = next(yaml.safe_load_all(compile_monitoring(settings, tmp_path / "p.yaml").read_text(encoding="utf-8")))
-    assert set(tree["root"]["inputDefinitions"]["parameters"]) == set(arguments(settings))
-    assert json.loads(arguments(settings)["watch_settings"])["data"]["root"] == str(settings.data_root)
+    given = arguments(settings, steps.arguments(settings))
+    assert set(tree["root"]["inputDefinitions"]["parameters"]) == set(given)
+    assert json.loads(given["watch_settings"])["data"]["root"] == str(settings.data_root)
 
 
 def test_a_cluster_runs_it_on_a_schedule_that_replaces_the_one_before(home, tmp_path):
     from kubeflow_server import kubeflow
+    from versioned_data import versioned_data
 
-    (home / "data.dvc").write_text("outs:\n- md5: 0123.dir\n  path: data\n")
+    versioned_data(home, str(tmp_path / "remote"))
     there = ["cluster.root=/mnt/p/data", "cluster.var=/mnt/p/var", "cluster.volumes=[{claim: c, path: /mnt/p}]"]
     with kubeflow() as cluster:
         settings = load(home, [f"cluster.host={cluster.host}", *there, "registry.tracking_uri=http://mlflow:5000"])

@@ -24,7 +24,8 @@ def test_the_steps_run_in_the_order_of_the_flow(compiled):
     tree = next(compiled)
     outer = tree["root"]["dag"]["tasks"]
     parts, architectures = (tree["components"][f"comp-for-loop-{n}"]["dag"]["tasks"] for n in (1, 2))
-    assert set(outer) == {"ingest", "for-loop-1", "validate", "preprocess", "for-loop-2", "select", "register"}
+    assert set(outer) == {"check", "ingest", "for-loop-1", "validate", "preprocess", "for-loop-2", "select", "register"}
+    assert "check" in outer["ingest"]["dependentTasks"]
     assert set(parts) == {"prepare"}
     assert set(architectures) == {"train", "calibrate", "evaluate"}
     assert "ingest" in outer["for-loop-1"]["dependentTasks"]
@@ -37,7 +38,7 @@ def test_the_steps_run_in_the_order_of_the_flow(compiled):
 
 def test_nothing_is_installed_when_a_step_runs(compiled):
     executors = next(compiled)["deploymentSpec"]["executors"]
-    assert len(executors) == 9
+    assert len(executors) == 10
     for executor in executors.values():
         assert "pip install" not in " ".join(executor["container"]["command"])
         assert executor["container"]["image"].startswith("thorax-python:")
@@ -46,7 +47,7 @@ def test_nothing_is_installed_when_a_step_runs(compiled):
 def test_caching_can_be_turned_off(home, tmp_path):
     on = compile_training(load(home), tmp_path / "on.yaml").read_text(encoding="utf-8")
     off = compile_training(load(home, ["pipeline.caching=false"]), tmp_path / "off.yaml").read_text(encoding="utf-8")
-    assert on.count("enableCache: true") == 9
+    assert on.count("enableCache: true") == 10
     assert "enableCache: true" not in off
 
 
@@ -68,7 +69,7 @@ def changed(home, override):
         ("validation.min_positives=9", {"validate"}),
         ("pipeline.parts=3", set()),
         # The gate looks at the images as they were prepared, at the size that the store has.
-        ("preprocess.size=64", {"prepare", "validate", "preprocess"}),
+        ("preprocess.size=64", {"check", "prepare", "validate", "preprocess"}),
     ],
 )
 def test_a_setting_repeats_only_the_steps_that_read_it(home, override, repeated):

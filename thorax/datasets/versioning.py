@@ -130,7 +130,7 @@ def state(home: Path, root: Path) -> State:
     file = pointer(root)
     if file is None:
         return State("untracked" if root.is_dir() else "missing", fingerprint(root) if root.is_dir() else "")
-    with dvc_errors(home), _repository(file.parent) as repo:
+    with dvc_errors(home), repository(file.parent) as repo:
         # Not `Repo.status`: it says "not in cache" before it looks at the files, and takes a lock that
         # `dvc repro` may hold around this very run.
         out = next(iter(repo.stage.collect(str(file)))).outs[0]
@@ -174,7 +174,7 @@ def track(home: Path, root: Path) -> State:
         InputError: there is no DVC repository, or DVC refuses.
         RoomError: the disk is full.
     """
-    with dvc_errors(home), room_errors(root), _repository(home) as repo:
+    with dvc_errors(home), room_errors(root), repository(home) as repo:
         repo.scm_context.quiet = True  # Its advice would stand among what our commands print.
         repo.add([str(root)])
     return state(home, root)
@@ -190,7 +190,7 @@ def pull(home: Path, root: Path) -> State:
     file = pointer(root)
     if file is None:
         raise InputError(f"No .dvc file stands for {root}.", "Check out a revision of the project that has one.")
-    with dvc_errors(home), room_errors(root), _repository(file.parent) as repo:
+    with dvc_errors(home), room_errors(root), repository(file.parent) as repo:
         repo.pull([str(file)])
     return state(home, root)
 
@@ -204,7 +204,7 @@ def push(home: Path, root: Path) -> int:
     file = pointer(root)
     if file is None:
         raise InputError(f"No .dvc file stands for {root}.", f"Run `thorax data add {root}` first.")
-    with dvc_errors(home), _repository(file.parent) as repo:
+    with dvc_errors(home), repository(file.parent) as repo:
         return int(repo.push([str(file)]))
 
 
@@ -214,11 +214,11 @@ def require_repository(home: Path) -> None:
     Raises:
         InputError: with the command that makes one.
     """
-    with dvc_errors(home), _repository(home):
+    with dvc_errors(home), repository(home):
         pass
 
 
-def _repository(folder: Path) -> "Repo":
+def repository(folder: Path) -> "Repo":
     """Open the DVC repository that holds a folder; on a terminal it draws its own progress."""
     from dvc.repo import Repo
 

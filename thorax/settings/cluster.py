@@ -7,7 +7,11 @@ from pydantic import Field, model_validator
 
 from thorax.settings.base import Count, Positive, Section
 
-Step = Literal["ingest", "prepare", "validate", "preprocess", "train", "calibrate", "evaluate", "select", "register"]
+Step = Literal[
+    "check", "ingest", "prepare", "validate", "preprocess", "train", "calibrate", "evaluate", "select", "register"
+]
+#: What a machine is, which the step that checks must have as training will.
+_MACHINE = ("gpu", "gpu_kind", "node_selector", "tolerations")
 #: What Kubernetes calls a quantity: 500m, 4, 16Gi.
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 
@@ -89,8 +93,14 @@ class Cluster(Section):
         return self
 
     def resources(self, step: str) -> Resources:
-        """Return what a step is given: what `steps` says of it, and `every_step` for the rest."""
+        """Return what a step is given: what `steps` says of it, and `every_step` for the rest.
+
+        `check` is given a machine such as `train` has, unless `steps` says otherwise.
+        """
         own = self.steps.get(step)  # type: ignore[call-overload]
+        if own is None and step == "check":
+            train = self.resources("train")
+            return self.every_step.model_copy(update={name: getattr(train, name) for name in _MACHINE})
         if own is None:
             return self.every_step
         return self.every_step.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})

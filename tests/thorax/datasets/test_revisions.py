@@ -1,13 +1,8 @@
 """Two revisions of a dataset told apart, one of them trained on again, and both on a remote: DVC and S3 are real."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +10,7 @@ import numpy as np
 import pytest
 from dvc.repo import Repo
 from PIL import Image
+from s3_server import CREDENTIALS, s3_server
 
 from thorax.datasets import comparing, pack, revisions, versioning
 from thorax.errors import InputError
@@ -127,31 +123,10 @@ def test_a_dataset_in_shards_is_compared_image_by_image(home: Path, tmp_path: Pa
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A server that speaks S3; the address of it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    address = f"http://127.0.0.1:{port}"
-    with (tmp_path / "s3.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdout=log,
-            stderr=log,
-            env={**os.environ},
-        )
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/moto-api/", timeout=2)
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "s3.log").read_text()
-                time.sleep(0.2)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server(tmp_path / "s3.log") as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def test_push_and_pull_through_s3(home: Path, s3: str, wipe: Callable[[Path], None]) -> None:
