@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-#: What the service runs without: it scores with ONNX Runtime.
+#: What the service runs without: it scores with ONNX Runtime and OpenVINO.
 _TRAINING = {"grad-cam", "onnx", "onnxscript", "optuna", "great-expectations", "dvc", "dvc-s3", "kfp", "kfp-kubernetes"}
 
 

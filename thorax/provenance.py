@@ -28,6 +28,7 @@ TRACKED = (
     "torch",
     "torchvision",
     "onnxruntime",
+    "openvino",
     "safetensors",
     "pillow",
     "pydicom",

@@ -43,7 +43,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 #: What the registered model needs to answer; PyTorch and MLflow's own server are not among it.
-_NEEDS = ("thorax", "numpy", "pandas", "onnxruntime", "opencv-python-headless", "pillow", "safetensors", "pydantic")
+_NEEDS = (
+    "thorax",
+    "numpy",
+    "pandas",
+    "onnxruntime",
+    "openvino",
+    "opencv-python-headless",
+    "pillow",
+    "safetensors",
+    "pydantic",
+)
 _ARTIFACT = "model"
 #: All settings under which a version was made, beside its bundle.
 SETTINGS = "settings.json"
