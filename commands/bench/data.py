@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.bench.parts import chosen, measure, real_data, run
+from commands.bench.parts import Json, Markdown, Real, chosen, measure, real_data, run
 
 if TYPE_CHECKING:
     from commands.bench.figures import Figure
@@ -23,11 +23,11 @@ PARTS = ("speed", "memory", "tables", "neighbours", "pose", "lungs", "dicom", "f
 
 def bench(
     part: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PARTS)}. Repeatable.")] = None,
-    real: Annotated[Path | None, typer.Option(help="Folder of real radiographs; default: THORAX_REAL_DATA.")] = None,
+    real: Real = None,
     count: Annotated[int, typer.Option(min=1, help="Images of the larger memory run, and files of DVC's.")] = 20_000,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 means one a core.")] = 0,
-    markdown: Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: Markdown = None,
+    json: Json = False,
 ) -> None:
     """Measure the data side of Thorax; about ten minutes on two quiet cores."""
     from commands.bench import data_images as images

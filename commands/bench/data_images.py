@@ -1,13 +1,13 @@
 """Parts of `make bench-data` that look at images: speed, memory, pose, lungs, DICOM."""
 
 import io
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.bench.figures import Figure, at_least, at_most, told
+from commands.bench.watch import Peak, own_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,44 +105,10 @@ def _prepare(folder: Path, count: int, workers: int, out: Path, answer: Any) -> 
     names = sorted(path.name for path in folder.iterdir())
     paths = [names[number % len(names)] for number in range(count)]
     manifest = pd.DataFrame({"image_id": [f"{number:07}" for number in range(count)], "path": paths, "sha256": ""})
-    with Watch() as watch:
+    with Peak(own_bytes, every=0.1) as peak:
         done = prepare(manifest, folder, Preprocess(size=96, workers=workers), [out])
         assert len(done.facts) == count
-    answer.put(watch.peak / 2**20)
-
-
-class Watch:
-    """Sample the memory that this process and its children hold to themselves, ten times a second."""
-
-    def __init__(self) -> None:
-        self.peak = 0.0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self._sample()
-
-    def _run(self) -> None:
-        while not self._done.wait(0.1):
-            self._sample()
-
-    def _sample(self) -> None:
-        import psutil
-
-        me = psutil.Process()
-        total = 0.0
-        for process in (me, *me.children(recursive=True)):
-            try:
-                total += process.memory_full_info().uss
-            except psutil.Error:
-                continue
-        self.peak = max(self.peak, total)
+    answer.put(peak.value / 2**20)
 
 
 def poses(real: Path | None) -> list[Figure]:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from commands.bench.corpus import mutants, seeds, tricks, zipped
 from commands.bench.figures import Figure, at_most, none_of, told
-from commands.bench.watch import memory_mib, workers
+from commands.bench.watch import Peak, memory_mib, workers
 
 if TYPE_CHECKING:
     import httpx
@@ -75,7 +75,7 @@ def measure(
     with launched(settings, bundle, port=0) as started:
         supervisor = started.processes["service"].pid
         before = {worker.pid for worker in workers(supervisor)}
-        with _Peak(supervisor) as peak:
+        with Peak(lambda: memory_mib(workers(supervisor)), every=0.5) as peak:
             files = ((f"mutant {number}", data) for number, data in enumerate(mutants([*known, phantom], count)))
             verdict = upload(started.address, itertools.chain(files, tricks().items()))
             odd(started.address, phantom, verdict, settings.serve.max_upload_mib << 20)
@@ -94,7 +94,7 @@ def measure(
         none_of(PART, f"failures found by schemathesis, {examples} examples a route", found),
         none_of(PART, "workers lost", len(before - after)),
         none_of(PART, "whole images that fail afterwards", int(not good)),
-        at_most(PART, "MiB, the largest worker meanwhile", peak.mib, 1500, ".0f"),
+        at_most(PART, "MiB, the largest worker meanwhile", peak.value, 1500, ".0f"),
     ]
 
 
@@ -219,25 +219,3 @@ def schemathesis(address: str, examples: int, seed: int = 3) -> tuple[int, str]:
     if done.returncode and not found:
         return 1, said
     return (int(found.group(1)) if found and done.returncode else 0), said
-
-
-class _Peak:
-    """The most memory that a worker held during a block."""
-
-    def __init__(self, supervisor: int) -> None:
-        self.mib = 0.0
-        self._supervisor = supervisor
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "_Peak":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.5):
-            self.mib = max(self.mib, memory_mib(workers(self._supervisor)))

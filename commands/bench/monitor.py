@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from commands.bench.figures import VERDICTS, Table
-from commands.bench.parts import chosen, real_data, run
+from commands.bench.parts import Json, Markdown, Real, chosen, real_data, run
 from commands.console import out, progress
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SLACK = 0.01
 
 
 def bench(
-    real: Annotated[Path | None, typer.Option(help="Folder of real radiographs; default: THORAX_REAL_DATA.")] = None,
+    real: Real = None,
     part: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PARTS)}; repeatable. Default: all.")] = None,
     windows: Annotated[int, typer.Option(min=2, help="Windows without drift, of each size.")] = 1000,
     streams: Annotated[int, typer.Option(min=2, help="Streams of each drift, ten windows of 200 each.")] = 8,
@@ -43,8 +43,8 @@ def bench(
     epochs: Annotated[int, typer.Option(min=1, help="Of the network that answers.")] = 6,
     resamples: Annotated[int, typer.Option(min=50, help="For each reference's cut-offs.")] = 300,
     fresh: Annotated[bool, typer.Option("--fresh", help="Render and score anew what an earlier run left.")] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Keep the tables on this page too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: Markdown = None,
+    json: Json = False,
 ) -> None:
     """Measure the speed of reports, and how well drift is told from chance."""
     from commands.bench.monitor_pools import Pools

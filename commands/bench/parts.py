@@ -4,12 +4,18 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from commands.bench.figures import Figure
 from commands.console import err, telling_errors
 from thorax.errors import InputError, nearest
+
+#: Options that every bench takes.
+Real = Annotated[Path | None, typer.Option(help="Folder of real radiographs; default: THORAX_REAL_DATA.")]
+Markdown = Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 
 
 def chosen(named: Iterable[str] | None, parts: Collection[str]) -> list[str]:

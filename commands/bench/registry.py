@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.bench.parts import chosen, measure, run
+from commands.bench.parts import Json, Markdown, chosen, measure, run
 
 if TYPE_CHECKING:
     from commands.bench.figures import Figure
@@ -32,8 +32,8 @@ def bench(
     pairs: Annotated[int, typer.Option(min=10, help="Pairs of models a row of the simulation.")] = 1000,
     patients: Annotated[int, typer.Option(min=50, help="Patients of the simulated test split.")] = 400,
     repeats: Annotated[int, typer.Option(min=1, help="Of each timing; the median counts.")] = 5,
-    markdown: Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: Markdown = None,
+    json: Json = False,
 ) -> None:
     """Measure promotion: its time, its safety, and the errors of the gate against the champion."""
     from commands.bench import registry_parts as parts

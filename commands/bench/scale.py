@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.bench.figures import Figure, tables_of, told
-from commands.bench.parts import chosen, measure, run
+from commands.bench.parts import Json, Markdown, chosen, measure, run
 
 if TYPE_CHECKING:
     from commands.bench.scale_rows import Growth, Taken
@@ -44,8 +44,8 @@ def bench(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder of the plot; beside the page where none is named.")
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: Markdown = None,
+    json: Json = False,
 ) -> None:
     """Measure how the system grows, and reckon what it takes beyond this machine."""
     from commands.bench import scale_cores

@@ -162,13 +162,13 @@ def measure(folder: Path, step: str, rows: int) -> Taken:
 def _run(folder: Path, step: str) -> None:
     import resource
 
-    from commands.bench.data_images import Watch
+    from commands.bench.watch import Peak, own_bytes
 
-    with Watch() as watch:
+    with Peak(own_bytes, every=0.1) as peak:
         _take(folder, step)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     work = sum(one.ru_utime + one.ru_stime for one in used)
-    sys.stdout.write(json.dumps({"work": work, "mib": watch.peak / 2**20}) + "\n")
+    sys.stdout.write(json.dumps({"work": work, "mib": peak.value / 2**20}) + "\n")
 
 
 def _take(folder: Path, step: str) -> None:

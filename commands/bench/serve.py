@@ -41,8 +41,8 @@ def bench(
     real: Annotated[Path | None, typer.Option(help="A folder of real files to mutate too.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Measure this bundle; one is made otherwise.")] = None,
     var: Annotated[str, typer.Option(help="Where the bench keeps what it makes.")] = "var",
-    markdown: Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: parts.Markdown = None,
+    json: parts.Json = False,
 ) -> None:
     """Measure the service."""
     from commands.bench.bundle import bench_bundle

@@ -6,12 +6,11 @@
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.bench.parts import chosen, measure, real_data, run
+from commands.bench.parts import Json, Markdown, Real, chosen, measure, real_data, run
 from commands.console import out, table
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ PARTS = {
 
 
 def bench(
-    real: Annotated[Path | None, typer.Option(help="Folder of real radiographs; default: THORAX_REAL_DATA.")] = None,
+    real: Real = None,
     part: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PARTS)}; repeatable. Default: all.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of each own network.")] = 10,
     networks: Annotated[int, typer.Option(min=1, help="Own networks, which differ in their seed.")] = 3,
     list_parts: Annotated[bool, typer.Option("--list", help="Say what the parts are, and measure nothing.")] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Keep the figures on this page too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: Markdown = None,
+    json: Json = False,
 ) -> None:
     """Measure calibration, conformal answers, strangeness, explanation and evaluation."""
     from commands.bench import trust_own as with_network

@@ -1,12 +1,50 @@
-"""Look at the processes of a started service from outside: which are workers, what they hold, what they spent."""
+"""Look at processes from outside: which are a service's workers, what they hold, what they spent."""
 
 import contextlib
 import os
 import signal
+import threading
+from collections.abc import Callable
+from typing import Self
 
 import psutil
 
 _WORKER = "_bentoml_impl.worker.service"
+
+
+class Peak:
+    """The largest of what is measured again and again while a block runs, and once behind it."""
+
+    def __init__(self, measure: Callable[[], float], every: float) -> None:
+        self.value = 0.0
+        self._measure, self._every = measure, every
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._done.set()
+        self._thread.join()
+        self.value = max(self.value, self._measure())
+
+    def _run(self) -> None:
+        while not self._done.wait(self._every):
+            self.value = max(self.value, self._measure())
+
+
+def own_bytes() -> float:
+    """Return the bytes that this process and its children hold to themselves, without shared pages."""
+    me = psutil.Process()
+    total = 0.0
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_full_info().uss
+    return total
 
 
 def workers(supervisor: int) -> list[psutil.Process]:

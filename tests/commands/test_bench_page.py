@@ -8,6 +8,7 @@ import pytest
 from commands.bench.figures import Figure, Table, at_least, at_most, none_of, tables_of, told
 from commands.bench.page import BEGIN, END, keep, tell
 from commands.bench.parts import chosen, real_data
+from commands.bench.watch import Peak
 from thorax.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -84,3 +85,14 @@ def test_real_radiographs_are_those_that_were_named(tmp_path: Path, monkeypatch:
         real_data(tmp_path)
     (tmp_path / "nih256").mkdir()
     assert real_data() == real_data(tmp_path) == tmp_path
+
+
+def test_the_largest_of_what_was_seen_counts_even_of_a_short_block() -> None:
+    seen = iter([3.0, 7.0])
+    with Peak(lambda: next(seen, 5.0), every=60) as peak:
+        pass
+    assert peak.value == 3.0
+    with Peak(lambda: next(seen, 5.0), every=0.01) as peak:
+        while peak.value < 7:
+            pass
+    assert peak.value == 7.0
