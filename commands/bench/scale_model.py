@@ -38,6 +38,7 @@ class Rates:
         hash_seconds: to take the digest of one such file, which ingest does beside what `rows` say.
         store_bytes: an image in the store, with its row.
         answer_bytes: what a training leaves of an image: features, logits, maps.
+        pair_seconds: for each image and each other, to look for near-duplicates: the square of the images.
         rows: of each step that one process does.
         flops: an architecture's operations for one image, forward and backward, at 224 px.
         train: an architecture's training images a second and core, in float32.
@@ -48,6 +49,7 @@ class Rates:
     decode_seconds: float
     tiny_seconds: float
     hash_seconds: float
+    pair_seconds: float
     store_bytes: float
     answer_bytes: float
     rows: dict[str, Row]
@@ -188,6 +190,8 @@ def _single(name: str, images: int, rates: Rates, cluster: Cluster) -> Step:
     if name == "calibrate":
         read = rates.answer_bytes
     work = row.start_seconds + images * each
+    if name == "validate":
+        work += images**2 * rates.pair_seconds
     times = {"cores": work, "disk": images * read / cluster.disk, "network": images * read / cluster.network}
     memory = row.start_bytes + images * row.bytes
     bound = "memory" if memory > cluster.memory else max(times, key=lambda key: times[key])

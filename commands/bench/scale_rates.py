@@ -21,7 +21,9 @@ ARCHITECTURES = ("custom_cnn", "densenet121", "resnet50", "efficientnet_b0", "in
 _BATCH = 16
 
 
-def rates(folder: Path, files: int, seconds: float, taken: Sequence[Taken], row_bytes: float) -> list[Figure]:
+def rates(
+    folder: Path, files: int, seconds: float, taken: Sequence[Taken], row_bytes: float, hashes: int = 100_000
+) -> list[Figure]:
     """Measure, keep the rates beside `scale_model`, and return them as figures.
 
     Args:
@@ -30,6 +32,7 @@ def rates(folder: Path, files: int, seconds: float, taken: Sequence[Taken], row_
         seconds: for each architecture and kind of work.
         taken: what `scale_rows` measured of each step.
         row_bytes: of the table of an image store, an image.
+        hashes: among which near-duplicates are looked for.
     """
     from commands.bench.scale_cores import draw
 
@@ -43,6 +46,7 @@ def rates(folder: Path, files: int, seconds: float, taken: Sequence[Taken], row_
         decode_seconds=decode,
         tiny_seconds=_tiny(),
         hash_seconds=digest,
+        pair_seconds=_pairs(hashes),
         store_bytes=READ**2 + row_bytes,
         answer_bytes=1024 * 4 + len(FINDINGS) * (4 + 4 + 7 * 7 * 2),
         rows={name: row_of([one for one in taken if one.step == name]) for name in {one.step for one in taken}},
@@ -90,6 +94,14 @@ def figures(found: Rates) -> list[Figure]:
             ".1f",
         ),
     ]
+    lines.append(
+        told(
+            part,
+            "near-duplicates among a million: seconds (four times as long among two)",
+            1e12 * found.pair_seconds,
+            ".0f",
+        )
+    )
     for name, row in found.rows.items():
         lines.append(told(part, f"{name}: ms of processor time a row", 1000 * row.seconds, ".2f"))
         lines.append(told(part, f"{name}: kB of memory a row", row.bytes / 1000, ".1f"))
@@ -132,6 +144,20 @@ def _tiny() -> float:
 
 def _digest(files: Sequence[Path]) -> float:
     return statistics.median(_work(lambda file=file: hashlib.sha256(file.read_bytes())) for file in files)  # type: ignore[misc]
+
+
+def _pairs(count: int) -> float:
+    """Processor seconds to look for near-duplicates, a pair of images: among so many, the bands' chance hits rule."""
+    import numpy as np
+
+    from thorax.imaging.neighbours import near_pairs
+
+    # Correlated bits, as those of radiographs are: a few latent factors decide most of them.
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(60, 256)).astype(np.float32)
+    latent = rng.normal(size=(count, 60)).astype(np.float32) @ factors
+    hashes = np.packbits(latent + rng.normal(0, 2, latent.shape).astype(np.float32) > 0, axis=1)
+    return _work(lambda: near_pairs(hashes, 24)) / count**2
 
 
 def _work(job: Callable[[], object]) -> float:

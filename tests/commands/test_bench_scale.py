@@ -20,6 +20,7 @@ RATES = Rates(
     decode_seconds=0.02,
     tiny_seconds=0.001,
     hash_seconds=0.001,
+    pair_seconds=0.0,
     store_bytes=50e3,
     answer_bytes=4000.0,
     rows={name: replace(ROW) for name in scale_model.SINGLE},
@@ -99,6 +100,11 @@ def test_one_process_is_short_of_memory_at_the_size_where_its_rows_fill_it() -> 
     assert step("validate", 1_200_000, memory=1.1e9).bound == "memory"
     # The tiny files that rows were measured by are decoded elsewhere: 9 ms of 10 are left.
     assert step("validate", 100_000).seconds == pytest.approx(5 + 900)
+    # A nanosecond a pair is ten seconds more.
+    [other] = [
+        one for one in scale_model.plan(100_000, replace(RATES, pair_seconds=1e-9), CLUSTER) if one.name == "validate"
+    ]
+    assert other.seconds == pytest.approx(5 + 900 + 10)
 
 
 def test_a_suggestion_is_in_time_and_no_wider_than_it_must() -> None:
