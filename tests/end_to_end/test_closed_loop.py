@@ -5,22 +5,19 @@ phantoms, small ones, so that it takes minutes.
 """
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import psutil
 import pytest
-import yaml
+from own_project import OwnProject
 
 from thorax.settings import Settings, load
 
@@ -56,50 +53,20 @@ SETTINGS = {
 BASE, WINDOW, CONFIRMED = 400, 220, 440
 
 
-class Hospital:
+class Hospital(OwnProject):
     """A project, its scanners and its readers."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        self.folder = folder
-        settings = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
-        for key, value in SETTINGS.items():
-            branch = settings
-            *path, last = key.split(".")
-            for part in path:
-                branch = branch[part]
-            branch[last] = value
-        (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        super().__init__(folder, source, SETTINGS, patience=900)
         (folder / ".gitignore").write_text("/data\n/var\n/put-aside\n/scans\n")
         (folder / "put-aside").mkdir()
-        self.git("init", "-q", "-b", "main")
-        self.run([sys.executable, "-m", "dvc", "init", "-q"])
         self.make("data", BASE, seed=3)
-        self.run([sys.executable, "-m", "dvc", "add", "-q", "data"])
-        self.git("add", "-A")
-        self.git("commit", "-qm", "begin")
+        self.dvc("add", "-q", "data")
+        self.commit("begin")
 
     @property
     def settings(self) -> Settings:
         return load(self.folder)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {key: value for key, value in os.environ.items() if key != "THORAX_HOME"} | {"PATH": path}
-
-    def git(self, *arguments: str) -> str:
-        name = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
-        return self.run(["git", *name, *arguments]).out.strip()
-
-    def run(self, command: list[str], code: int = 0) -> SimpleNamespace:
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900
-        )
-        assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return SimpleNamespace(out=done.stdout, err=done.stderr)
-
-    def thorax(self, *arguments: str, code: int = 0) -> SimpleNamespace:
-        return self.run([sys.executable, "-m", "commands.main", *arguments], code)
 
     def make(self, name: str, count: int, seed: int, scanner: str | None = None) -> Path:
         """Take radiographs of people whom nobody has seen before."""
@@ -115,21 +82,16 @@ class Hospital:
 
     def interrupted(self, step: str) -> None:
         """Start a monitoring run, and end it without mercy while a step of its retraining is at work."""
-        command = [sys.executable, "-m", "commands.main", "monitor", "run", "--quick"]
+        command = self.command("monitor", "run", "--quick")
         log = (self.folder / "killed.log").open("w")
         process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         deadline = time.monotonic() + 700
-        while not any(event["step"] == step and event["event"] == "progress" for event in self.events()):
+        while not self.at_work(step, run=2):
             assert process.poll() is None, (self.folder / "killed.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
-
-    def events(self) -> list[dict]:
-        files = sorted(self.folder.glob("var/runs/*/events.jsonl"), key=lambda file: file.stat().st_mtime)
-        lines = files[-1].read_text().splitlines(keepends=True) if len(files) > 1 else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 class Reading:

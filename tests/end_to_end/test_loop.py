@@ -1,16 +1,14 @@
 """The whole loop, as a person types it: phantoms, DVC, the pipeline, a killed run, the registry, predictions."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import yaml
+from own_project import OwnProject
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -31,71 +29,36 @@ SETTINGS = {
 }
 
 
-class Project:
-    """A project of one's own, and the commands that are typed in it."""
+class Project(OwnProject):
+    """A project of one's own that holds the pipeline's sources, as a clone does."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        self.folder = folder
-        settings = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
-        for key, value in SETTINGS.items():
-            branch = settings
-            *path, last = key.split(".")
-            for part in path:
-                branch = branch[part]
-            branch[last] = value
-        (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        super().__init__(folder, source, SETTINGS)
         for name in ("dvc.yaml", ".gitignore"):
             shutil.copy(source / name, folder / name)
         for name in ("components", "pipelines", "presets", "thorax"):  # what the stages of dvc.yaml depend on
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        self.git("init", "-q")
-        self.dvc("init", "-q")
-        self.git("add", "-A")
-        self.git("commit", "-qm", "begin")
+        self.commit("begin")
 
-    def git(self, *arguments: str) -> None:
-        name = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
-        subprocess.run(["git", *name, *arguments], cwd=self.folder, check=True, capture_output=True)
-
-    def dvc(self, *arguments: str) -> str:
-        return self._run([sys.executable, "-m", "dvc", *arguments]).stdout
-
-    def thorax(self, *arguments: str, code: int = 0) -> SimpleNamespace:
-        done = self._run([str(Path(sys.executable).with_name("thorax")), *arguments], code)
-        return SimpleNamespace(out=done.stdout, err=done.stderr)
-
-    def _run(self, command: list[str], code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400
-        )
-        assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    @property
-    def environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {key: value for key, value in os.environ.items() if key != "THORAX_HOME"} | {"PATH": path}
+    def command(self, *arguments: str) -> list[str]:
+        # The script, not the module: the folder's own copies of the sources must not be what runs.
+        return [str(Path(sys.executable).with_name("thorax")), *arguments]
 
     def kill_in(self, step: str) -> None:
         """Start a run, and end it without mercy while a step is at work."""
-        command = [str(Path(sys.executable).with_name("thorax")), "pipeline", "run"]
+        command = self.command("pipeline", "run")
         process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 200
-        while not (events := [e for e in self.events() if e["step"] == step and e["event"] == "progress"]):
+        while not self.at_work(step):
             assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
             time.sleep(0.05)
-        assert events
         process.kill()
         process.wait()
         while _running(str(self.folder)):  # the steps notice that their run is gone
             assert time.monotonic() < deadline
             time.sleep(0.1)
-
-    def events(self) -> list[dict]:
-        files = sorted(self.folder.glob("var/runs/*/events.jsonl"), key=lambda file: file.stat().st_mtime)
-        return [json.loads(line) for line in files[-1].read_text().splitlines()] if files else []
 
 
 def _running(folder: str) -> bool:
@@ -112,8 +75,7 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     phantoms = ["--count", "160", "--size", "64", "--seed", "3", "--findings", "chexpert-report"]
     made.thorax("data", "make-phantom", "--out", "data", *phantoms)
     made.dvc("add", "-q", "data")
-    made.git("add", "-A")
-    made.git("commit", "-qm", "data")
+    made.commit("data")
     return made
 
 
@@ -193,8 +155,7 @@ def test_dvc_runs_the_same_pipeline_and_a_second_repro_does_nothing(project: Pro
     assert "up to date" in project.dvc("repro")
     shown = json.loads(project.dvc("metrics", "show", "--json"))
     assert shown[""]["data"][str(Path("var/reports/metrics.json"))]["data"]["architecture"] == "custom_cnn"
-    project.git("add", "-A")
-    project.git("commit", "-qm", "run")
+    project.commit("run")
     project.dvc("exp", "run", "-q", "-S", "calibration.target=0.8")
     changed = json.loads(project.dvc("metrics", "diff", "--json"))
     assert "var/reports/metrics.json" in json.dumps(changed)

@@ -1,0 +1,82 @@
+"""A project folder of one's own, with Git and DVC, and the commands that a person types in it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from thorax.events import read_events
+
+
+class OwnProject:
+    """A folder with a `params.yaml` of its own, under Git and DVC.
+
+    Args:
+        folder: an empty one.
+        source: the project whose `params.yaml` is taken.
+        settings: a dotted key, and its value where it differs.
+        patience: seconds that a command may take.
+    """
+
+    def __init__(self, folder: Path, source: Path, settings: Mapping[str, Any], patience: float = 400) -> None:
+        self.folder, self._patience = folder, patience
+        tree = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
+        for key, value in settings.items():
+            branch = tree
+            *path, last = key.split(".")
+            for part in path:
+                branch = branch[part]
+            branch[last] = value
+        (folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+        self.git("init", "-q", "-b", "main")
+        self.dvc("init", "-q")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a person's shell would have."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {key: value for key, value in os.environ.items() if key != "THORAX_HOME"} | {"PATH": path}
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of `thorax`."""
+        return [sys.executable, "-m", "commands.main", *arguments]
+
+    def thorax(self, *arguments: str, code: int = 0) -> SimpleNamespace:
+        """Run `thorax`; return what it printed, `out` and `err`, and see that it ends with `code`."""
+        return self.run(self.command(*arguments), code)
+
+    def git(self, *arguments: str) -> str:
+        """Run `git` as somebody; return what it printed."""
+        name = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+        return str(self.run(["git", *name, *arguments]).out).strip()
+
+    def commit(self, message: str) -> None:
+        """Commit everything."""
+        self.git("add", "-A")
+        self.git("commit", "-qm", message)
+
+    def dvc(self, *arguments: str) -> str:
+        """Run `dvc`; return what it printed."""
+        return str(self.run([sys.executable, "-m", "dvc", *arguments]).out)
+
+    def run(self, command: list[str], code: int = 0) -> SimpleNamespace:
+        """Run a command in the folder."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=self._patience
+        )
+        assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return SimpleNamespace(out=done.stdout, err=done.stderr)
+
+    def events(self, run: int = 1) -> list[dict[str, Any]]:
+        """What the steps of the latest run have told, once so many runs were begun."""
+        files = sorted(self.folder.glob("var/runs/*/events.jsonl"), key=lambda file: file.stat().st_mtime)
+        return read_events(files[-1])[0] if len(files) >= run else []
+
+    def at_work(self, step: str, run: int = 1) -> bool:
+        """Whether a step of the latest run has begun its work, once so many runs were begun."""
+        return any(event["step"] == step and event["event"] == "progress" for event in self.events(run))
