@@ -1,6 +1,8 @@
 """A cluster as a person meets it: submit, schedule, look, stop, read; and what is refused before any long work."""
 
 import json
+import re
+import shlex
 import shutil
 
 import pytest
@@ -164,7 +166,9 @@ def test_a_cron_of_three_fields_is_refused_with_an_example(settings):
         cluster.schedule(settings, "2 * *", "weekly", "", settings.home)
 
 
-def test_logs_are_those_of_the_step(settings, server: Kubeflow, tmp_path, monkeypatch):
+@pytest.fixture
+def kubernetes(server: Kubeflow, tmp_path, monkeypatch):
+    """Kubernetes' client finds the stand-in."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump({
         "apiVersion": "v1", "kind": "Config", "current-context": "here",
@@ -173,6 +177,37 @@ def test_logs_are_those_of_the_step(settings, server: Kubeflow, tmp_path, monkey
         "users": [{"name": "me", "user": {}}],
     }))  # fmt: skip
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_does_what_it_says(versioned, server: Kubeflow, kubernetes, project, monkeypatch):
+    """From the settings on the page to a run and a schedule, line by line, in the order in which they are typed."""
+    page = (project / "docs" / "cluster.md").read_text(encoding="utf-8")
+    [written] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    tree = yaml.safe_load((versioned / "params.yaml").read_text(encoding="utf-8"))
+    for section, said in yaml.safe_load(written).items():
+        tree[section] |= said
+    tree["cluster"]["host"] = server.host  # the one thing that cannot be as it is written
+    (versioned / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    monkeypatch.chdir(versioned)
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    typed = [shlex.split(line) for line in lines if line]
+    known = {"compile", "submit", "status", "logs", "runs", "cancel", "schedule", "schedules", "unschedule"}
+    assert known <= {words[2] for words in typed}
+    for words in typed:
+        if words[2] == "logs":
+            server.pods = {"p-system-container-impl-train-1": {"run_id": "runs-1", "log": "validation AUROC 0.9\n"}}
+        result = CliRunner().invoke(app, words[1:], env={"THORAX_HOME": str(versioned)})
+        assert result.exit_code == 0, f"{words}: {result.output} {result.exception}"
+        assert words[2] != "logs" or "validation AUROC 0.9" in result.output
+    assert not server.refused
+    assert (versioned / "pipeline.yaml").is_file()
+    [run] = server.runs
+    assert (run["state"], "new cases of March" in run["display_name"]) == ("CANCELED", True)
+    assert server.recurring == []
+
+
+def test_logs_are_those_of_the_step(settings, server: Kubeflow, kubernetes):
     server.pods = {
         "thorax-training-system-container-impl-train-1": {"run_id": "r", "log": "validation AUROC 0.9\n"},
         "thorax-training-system-container-driver-train-2": {"run_id": "r", "log": "driver\n"},
