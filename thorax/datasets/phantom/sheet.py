@@ -41,7 +41,8 @@ def contact_sheet(out: Path, size: int = 192, seed: int = 0, findings: Sequence[
     """Draw eight normals, then every finding: the healthy twin, then severity by severity.
 
     Args:
-        out: the PNG to write; or a folder, which gets `phantom-sheet.png`, and `phantom-normals.png` in double size.
+        out: the PNG to write; or a folder, which gets `phantom-sheet.png`, and `phantom-normals.png` with phantoms of
+            double size, both at two thirds of `size` and in few greys: small, as the documentation needs them.
         size: pixels of each phantom.
         seed: which subjects.
         findings: which; none for normals alone.
@@ -50,8 +51,8 @@ def contact_sheet(out: Path, size: int = 192, seed: int = 0, findings: Sequence[
         `out`. At severity 1 the finding's box is drawn as a frame around it.
     """
     if out.suffix.lower() != ".png":
-        contact_sheet(out / "phantom-normals.png", 2 * size, seed, ())
-        contact_sheet(out / "phantom-sheet.png", size, seed, findings)
+        _lighten(contact_sheet(out / "phantom-normals.png", 4 * size // 3, seed, ()), 32)
+        _lighten(contact_sheet(out / "phantom-sheet.png", 2 * size // 3, seed, findings), 20)
         return out
     healthy = subjects(_COLUMNS, seed)
     cells = [(render(one, size).image8, _describe(one)) for one in healthy]
@@ -72,6 +73,14 @@ def contact_sheet(out: Path, size: int = 192, seed: int = 0, findings: Sequence[
     with atomic_path(out) as partial:
         sheet.save(partial, format="PNG", optimize=True)
     return out
+
+
+def _lighten(sheet: Path, greys: int) -> None:
+    """Keep so many greys of a picture, evenly spaced: a third of the bytes, for the eye the same."""
+    step = 255 / (greys - 1)
+    few = Image.open(sheet).point([round(round(value / step) * step) for value in range(256)])
+    with atomic_path(sheet) as partial:
+        few.save(partial, format="PNG", optimize=True)
 
 
 def _row(subject: Subject, finding: str, size: int) -> list[tuple[np.ndarray, str]]:
