@@ -101,6 +101,9 @@ def _written(answer: Explanation, height: int) -> _Sheet:
     page.at += 14
     _pictures(page, answer, height)
     findings = sorted(prediction.findings, key=lambda one: -one.probability)
+    if prediction.novelty.out:
+        page.text("Do not rely on what follows: the image is unlike those the model knows.", 20, _ORANGE, bold=True)
+        page.at += 6
     page.cells(("Finding", "Probability", "", "Operating point", "Answer", "Uncertainty"), 16, _GREY)
     page.at += 32
     for one in findings:

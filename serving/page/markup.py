@@ -158,7 +158,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
     sign, word = _WORDS[answer.conformal]
     checked = " checked" if answer.finding == chosen else ""
     reached = "reached" if answer.decision else "not reached"
-    edge = "<small>borderline: the mark says otherwise</small>" if answer.borderline else ""
+    edge = "<small>borderline</small>" if answer.borderline else ""
     return (
         f'<tr class="{"tx-on" if answer.decision else ""}">'
         f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '

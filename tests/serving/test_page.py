@@ -64,7 +64,9 @@ def visit(browser: Any, started: Running, theme: str = "light", **context: Any) 
 def keep(page: Any, name: str) -> None:
     if PICTURES:
         page.wait_for_timeout(400)
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=True)
+        file = Path(PICTURES) / f"{name}.png"
+        page.screenshot(path=str(file), full_page=True)
+        Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)  # small, as the documentation needs it
 
 
 def test_an_example_is_answered_toggled_commented_and_exported(browser: Any, started: Running) -> None:

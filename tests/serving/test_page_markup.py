@@ -87,7 +87,7 @@ def test_where_all_is_absent_the_radiograph_is_shown_alone(one: Prediction) -> N
 
 
 def test_a_borderline_answer_says_so(one: Prediction) -> None:
-    assert "borderline: the mark says otherwise" in markup.row(answer("Edema", 0.4, conformal="present"), "")
+    assert "borderline" in markup.row(answer("Edema", 0.4, conformal="present"), "")
     assert "borderline" not in markup.row(answer("Edema", 0.6, conformal="present"), "")
 
 
