@@ -37,12 +37,12 @@ def subjects(count: int, seed: int = 0) -> list[Subject]:
     return chosen
 
 
-def contact_sheet(out: Path, size: int = 192, seed: int = 0, findings: Sequence[str] = FINDINGS) -> Path:
+def contact_sheet(out: Path, size: int = 128, seed: int = 0, findings: Sequence[str] = FINDINGS) -> Path:
     """Draw eight normals, then every finding: the healthy twin, then severity by severity.
 
     Args:
-        out: the PNG to write; or a folder, which gets `phantom-sheet.png`, and `phantom-normals.png` with phantoms of
-            double size, both at two thirds of `size` and in few greys: small, as the documentation needs them.
+        out: the PNG to write; or a folder, which gets `phantom-sheet.png`, and `phantom-normals.png` in double size,
+            both in few greys: small, as the documentation needs them.
         size: pixels of each phantom.
         seed: which subjects.
         findings: which; none for normals alone.
@@ -51,8 +51,8 @@ def contact_sheet(out: Path, size: int = 192, seed: int = 0, findings: Sequence[
         `out`. At severity 1 the finding's box is drawn as a frame around it.
     """
     if out.suffix.lower() != ".png":
-        _lighten(contact_sheet(out / "phantom-normals.png", 4 * size // 3, seed, ()), 32)
-        _lighten(contact_sheet(out / "phantom-sheet.png", 2 * size // 3, seed, findings), 20)
+        _lighten(contact_sheet(out / "phantom-normals.png", 2 * size, seed, ()), 32)
+        _lighten(contact_sheet(out / "phantom-sheet.png", size, seed, findings), 20)
         return out
     healthy = subjects(_COLUMNS, seed)
     cells = [(render(one, size).image8, _describe(one)) for one in healthy]
