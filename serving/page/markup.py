@@ -168,7 +168,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
         f'<span class="tx-bar" aria-hidden="true"><i style="width:{answer.probability:.1%}"></i>'
         f'<b style="left:{answer.threshold:.1%}"></b></span>'
         f'<span class="tx-point">mark {escape(percent(answer.threshold))}, {reached}</span></td>'
-        f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span> {word}</span>'
+        f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span>&nbsp;{word}</span>'
         f"{edge}<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
     )
 
