@@ -25,7 +25,7 @@ _LEARNT = 24
 def measure(bundle: Path, files: Sequence[Path]) -> list[Figure]:
     """Compare every precision with float32 in ONNX Runtime, on one thread."""
     from thorax.bundle import Bundle, openvino
-    from thorax.bundle.precision import compare
+    from thorax.bundle.measuring import compare
     from thorax.bundle.session import open_session
     from thorax.imaging import read_image
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from thorax.bundle import examples, precision, reference, verify
+from thorax.bundle import examples, measuring, reference, verify
+from thorax.bundle.precision import Record, feed
 from thorax.bundle.session import open_session
 from thorax.bundle.watched import FILE, learn
 from thorax.errors import BundleError
@@ -83,7 +84,7 @@ def write_bundle(
         record = _measure(folder, store, calibration)
         info["precision"] = record.model_dump(mode="json")
         evaluation = read_json(folder / "evaluation.json")
-        write_text(folder / "model_card.md", f"{write_card(evaluation, info)}\n{precision.told(record)}")
+        write_text(folder / "model_card.md", f"{write_card(evaluation, info)}\n{measuring.told(record)}")
         info["digests"] = digest_folder(folder, skip=frozenset({"bundle.json"}))
         write_json(folder / "bundle.json", info)
     return out
@@ -125,12 +126,12 @@ def _describe(network: dict[str, Any], store: ImageStore, lineage: dict[str, Any
     }
 
 
-def _measure(folder: Path, store: ImageStore, calibration: "Calibration") -> precision.Record:
+def _measure(folder: Path, store: ImageStore, calibration: "Calibration") -> Record:
     """Measure what a lower precision changes, on images of the calibration and test splits."""
     rows = np.concatenate([store.indices(split) for split in reference.SPLITS])
-    chosen = np.sort(np.random.default_rng(0).permutation(rows)[: precision.IMAGES])
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[: measuring.IMAGES])
     views = ["unknown" if pd.isna(view) else str(view) for view in store.rows["view"].iloc[chosen]]
-    return precision.measure(folder / "model.onnx", calibration, store.images(chosen), views)
+    return measuring.measure(folder / "model.onnx", calibration, store.images(chosen), views)
 
 
 def _prove(folder: Path, store: ImageStore) -> None:
@@ -149,7 +150,7 @@ def _prove(folder: Path, store: ImageStore) -> None:
         groups = [np.resize(np.roll(chosen, -i * _BLEND), _BLEND) for i in range(_PROOFS)]
         inputs = np.stack([store.images(group).mean(axis=0).round().astype(np.uint8) for group in groups])
     session = open_session(folder / "model.onnx", threads=1)
-    logits = session.run(["logits"], precision.feed(inputs))[0]
+    logits = session.run(["logits"], feed(inputs))[0]
     if not np.isfinite(logits).all():
         raise BundleError(f"{folder / 'model.onnx'} answers with values that are not finite.")
     np.savez_compressed(folder / "proof.npz", inputs=inputs, logits=logits.astype(np.float32))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from precision_factory import measured, rewrite
 
-from thorax.bundle import Bundle, openvino, precision
+from thorax.bundle import Bundle, measuring, openvino
 from thorax.bundle.precision import Choice, Difference, Record, Tolerance, allowed, choose
 from thorax.bundle.session import open_session
 from thorax.errors import BundleError, SettingsError
@@ -180,7 +180,7 @@ def test_writing_a_bundle_measures_it(
     from thorax.calibration import Calibration
     from thorax.preprocessing.store import ImageStore
 
-    monkeypatch.setattr(precision, "WORTH", 0.0)  # the tiny network gains nothing, and would not be measured
+    monkeypatch.setattr(measuring, "WORTH", 0.0)  # the tiny network gains nothing, and would not be measured
     made = write_bundle(tmp_path / "bundle", lineage={}, **sample_steps)
     found = Bundle.load(made, precision="float32").info.precision
     assert found is not None
@@ -219,10 +219,10 @@ def test_a_graph_that_openvino_cannot_run_is_written_without(
 
     monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
     monkeypatch.setattr(openvino, "open_openvino", refuse)
-    monkeypatch.setattr(precision, "WORTH", 0.0)
+    monkeypatch.setattr(measuring, "WORTH", 0.0)
     calibration = Bundle.load(sample_bundle, precision="float32").calibration
     with caplog.at_level(logging.WARNING, "bentoml.thorax"):
-        found = precision.measure(
+        found = measuring.measure(
             sample_bundle / "model.onnx", calibration, np.zeros((2, 64, 64), np.uint8), ["PA", "AP"]
         )
     assert found.bfloat16 is None
