@@ -1,5 +1,7 @@
 """Compiling the training pipeline to YAML: the same steps in the same order here and on a cluster."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +16,20 @@ def compile_training(settings: Settings, out: Path) -> Path:
     """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
     from pipelines.training import training
 
-    return write_pipeline(training(settings.pipeline, settings.cluster), out)
+    return write_pipeline(lambda: training(settings.pipeline, settings.cluster), out)
 
 
-def write_pipeline(pipeline: "BaseComponent", out: Path) -> Path:
-    """Compile a pipeline to `out`, atomically."""
+def write_pipeline(make: "Callable[[], BaseComponent]", out: Path) -> Path:
+    """Compile the pipeline that `make` returns to `out`, atomically.
+
+    It is done in a thread of its own: whenever a task is given something, the SDK looks up the source of every caller
+    there is among all imported modules. Below a test runner, or a command that has much imported, that is ten times as
+    much work as the rest.
+    """
     from kfp import compiler
 
-    with atomic_path(out) as temporary:
+    with atomic_path(out) as temporary, ThreadPoolExecutor(1) as alone:
         written = temporary.with_suffix(".yaml")  # the compiler insists on the suffix
-        compiler.Compiler().compile(pipeline, str(written))
+        alone.submit(lambda: compiler.Compiler().compile(make(), str(written))).result()
         written.replace(temporary)
     return out

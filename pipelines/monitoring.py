@@ -76,7 +76,7 @@ def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseCompon
 
 def compile_monitoring(settings: Settings, out: Path) -> Path:
     """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
-    return write_pipeline(monitoring(settings.pipeline, settings.cluster), out)
+    return write_pipeline(lambda: monitoring(settings.pipeline, settings.cluster), out)
 
 
 def arguments(settings: Settings, training: dict[str, Any]) -> dict[str, Any]:
