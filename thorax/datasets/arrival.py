@@ -108,6 +108,10 @@ def require_fetchable(wanted: Consignment, root: Path, var: Path) -> None:
     Raises:
         InputError: it cannot; RoomError: the volume is too small.
     """
+    if not wanted.revision.endswith(".dir"):
+        raise InputError(
+            f"The data root {root} is not a folder.", "Set data.root, run `dvc pull`, or `thorax data make-phantom`."
+        )
     if not wanted.remote:
         raise InputError(
             f"{root} does not hold the data revision {wanted.revision}, and no DVC remote is known to fetch it from.",

@@ -83,6 +83,8 @@ def test_a_clone_of_the_project_is_taken_at_its_word(home: Path, consigned: Cons
     assert arrival.here(home / "data", "files:1234", tmp_path / "var") == home / "data"
     assert arrival.extent(home / "data") == {"size": consigned.size, "files": 3}
     assert arrival.extent(tmp_path) == {}
+    with pytest.raises(InputError, match="is not a folder"):
+        arrival.bring(Consignment("files:1234"), tmp_path / "nowhere", tmp_path / "var")
 
 
 def test_a_volume_that_is_too_small_is_found_before_anything_is_fetched(consigned: Consignment, tmp_path: Path) -> None:
