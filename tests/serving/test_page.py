@@ -16,7 +16,11 @@ from thorax.prediction_log import log_path, read_feedback
 from thorax.settings import load
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is at hand")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(360),  # the first test waits for service and page, which a busy machine starts slowly
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is at hand"),
+]
 #: Where to leave pictures of the page; nowhere where it is not named.
 PICTURES = os.environ.get("THORAX_SCREENSHOTS")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
