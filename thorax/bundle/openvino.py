@@ -57,7 +57,7 @@ class OpenVinoSession:
 def processor() -> tuple[str, frozenset[str]]:
     """Return this machine's processor and what OpenVINO can compute fast on it, such as BF16; nothing without it."""
     try:
-        core = _openvino().Core()
+        core = _core()
         return str(core.get_property("CPU", "FULL_DEVICE_NAME")), frozenset(
             core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         )
@@ -85,8 +85,7 @@ def open_openvino(graph: Path, threads: int, precision: Precision = "bfloat16") 
     each = threads or cores
     streams = cores if each == 1 else 1
     try:
-        openvino = _openvino()
-        core = openvino.Core()
+        openvino, core = _openvino(), _core()
         model = core.read_model(str(graph))
         require_outputs(graph, {name for output in model.outputs for name in output.names})
         context = _promote_context(openvino, model)
@@ -123,6 +122,12 @@ def _promote_context(openvino: Any, model: Any) -> np.ndarray | None:
             model.validate_nodes_and_infer_types()
             return default
     return None
+
+
+@functools.cache
+def _core() -> Any:
+    """Return OpenVINO's core; one is enough, as each loads the processor's plugin anew."""
+    return _openvino().Core()
 
 
 def _openvino() -> Any:
