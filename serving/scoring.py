@@ -13,12 +13,13 @@ from serving.contract import BatchAnswer, BatchItem
 from serving.holder import Holder
 from serving.instruments import Instruments
 from serving.refusals import status_of
+from serving.room import PixelRoom
 from serving.runtime import Runtime
 from serving.shadow import Shadow
 from serving.unpacking import Bounds, Item, unpack
 from serving.upload import Upload, with_given
 from thorax.errors import RoomError, ThoraxError
-from thorax.imaging import read_image_bytes
+from thorax.imaging import claimed_pixels, read_image_bytes
 from thorax.prediction import Prediction, new_request_id, now
 from thorax.prediction_log import PredictionLog
 
@@ -45,6 +46,8 @@ class Scorer:
         self.holder = Holder.of(runtime)
         self.log = PredictionLog(runtime.log, salt=runtime.folder / "salt")
         waiting = runtime.shadow_waiting
+        # As many as the largest picture that is let in has.
+        self.room = PixelRoom(runtime.max_pixels)
         self.shadow = Shadow(self.holder, self.instruments, self.log, waiting) if runtime.shadow else None
 
     def failed(self, status: int) -> None:
@@ -73,11 +76,12 @@ class Scorer:
             self.instruments.took("queue", time.perf_counter() - call.arrived)
         digest = self.log.digest(image)
         bundle = self.holder.get(digest)
-        with stage("decode"):
-            radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
-        radiograph = with_given(radiograph, age, sex, view)
-        with self.instruments.scoring():
-            found = bundle.predict([radiograph], stage)[0]
+        with self.room.hold(min(claimed_pixels(image), self.runtime.max_pixels)):
+            with stage("decode"):
+                radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
+            radiograph = with_given(radiograph, age, sex, view)
+            with self.instruments.scoring():
+                found = bundle.predict([radiograph], stage)[0]
         prediction = found.model_copy(update={"request_id": name or call.request_id})
         with stage("log"):
             self._keep(prediction, digest)

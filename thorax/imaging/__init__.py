@@ -2,7 +2,7 @@
 
 from thorax.imaging.preparation import WHOLE, Crop, Frame, Placement, Resize, frame_of, place, to_network_input
 from thorax.imaging.radiograph import Radiograph
-from thorax.imaging.reading import MAX_BYTES, MAX_PIXELS, SUFFIXES, read_image, read_image_bytes
+from thorax.imaging.reading import MAX_BYTES, MAX_PIXELS, SUFFIXES, claimed_pixels, read_image, read_image_bytes
 from thorax.imaging.statistics import STATISTICS, statistics
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Placement",
     "Radiograph",
     "Resize",
+    "claimed_pixels",
     "frame_of",
     "place",
     "read_image",

@@ -26,6 +26,7 @@ MODALITIES = ("CR", "DX", "RG")
 #: Body parts that show a chest; an empty tag is common and is let through.
 BODY_PARTS = ("CHEST", "THORAX", "LUNG", "LUNGS", "CHESTABDOMEN", "CHEST_TO_ABDOMEN", "RIB", "RIBS", "HEART", "TSPINE")
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+_PIXELS_AT_ONCE = 1 << 20
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 #: The only tags that leave this module, and only as view, age, sex and pixel spacing.
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
@@ -69,6 +70,18 @@ def read(data: bytes, max_pixels: int) -> Radiograph:
         thumbnail=small,
         checks=checks.inspect(pixels, small),
     )
+
+
+def claimed_pixels(data: bytes) -> int:
+    """Return rows times columns as the header has them; 0 where it is damaged."""
+    import pydicom
+
+    try:
+        tags = ["Rows", "Columns"]
+        dataset = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True, specific_tags=tags)
+        return int(_number(dataset, "Rows", 0) * _number(dataset, "Columns", 0))
+    except Exception:  # pydicom raises whatever a damaged file leads it to
+        return 0
 
 
 def _parse(data: bytes) -> "Dataset":
@@ -128,13 +141,10 @@ def render(dataset: "Dataset") -> np.ndarray:
     Raises:
         ImageError: the pixels are truncated or damaged, or their compression cannot be decoded.
     """
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-
     try:
         stored = dataset.pixel_array
         padding = _padding(dataset, stored)
-        levels = apply_modality_lut(stored, dataset)
-        levels = np.asarray(apply_voi_lut(levels, dataset))
+        levels = _transformed(stored, dataset) if stored.ndim == 2 else stored
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"Its pixels cannot be decoded: {reason}.") from error
@@ -143,10 +153,26 @@ def render(dataset: "Dataset") -> np.ndarray:
     if padding is not None and padding.any() and not padding.all():
         # Padding must not decide the contrast: it takes the level of air.
         inside = levels[~padding]
-        levels = levels.copy()
         levels[padding] = inside.max() if dataset.PhotometricInterpretation == "MONOCHROME1" else inside.min()
     pixels = intensity.stretch(levels, 2.0 ** int(dataset.BitsStored))
     return 1 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
+
+
+def _transformed(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
+    """Apply the modality and VOI transformations to some rows at a time: pydicom computes them in double precision.
+
+    A picture of fifty million pixels would take a gigabyte at once. Floats that come out are kept in single precision.
+    """
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    rows = max(1, _PIXELS_AT_ONCE // stored.shape[1])
+    whole = np.empty((0, 0))
+    for top in range(0, len(stored), rows):
+        part = np.asarray(apply_voi_lut(apply_modality_lut(stored[top : top + rows], dataset), dataset))
+        if not top:
+            whole = np.empty(stored.shape, np.float32 if part.dtype.kind == "f" else part.dtype)
+        whole[top : top + rows] = part
+    return whole
 
 
 def _padding(dataset: "Dataset", stored: np.ndarray) -> np.ndarray | None:

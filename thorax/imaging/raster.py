@@ -65,6 +65,15 @@ def read(data: bytes, kind: Kind, max_pixels: int) -> tuple[np.ndarray, int, flo
         raise ImageError(f"It is truncated or damaged: {str(error) or type(error).__name__}.") from error
 
 
+def claimed_pixels(data: bytes, kind: Kind) -> int:
+    """Return width times height as the header has them; 0 where it is damaged."""
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            return int(image.width * image.height)
+    except Exception:  # as for `read`
+        return 0
+
+
 def _plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
     """Decode an 8-bit grey PNG that nothing else is said about, as most radiographs are, in four fifths of the time.
 

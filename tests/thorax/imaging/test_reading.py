@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_factory import radiograph_dicom
 from PIL import Image
 
 from thorax.errors import ImageError
-from thorax.imaging import read_image, read_image_bytes
+from thorax.imaging import claimed_pixels, read_image, read_image_bytes
 
 Encode = Callable[..., bytes]
 
@@ -142,6 +143,15 @@ def test_a_large_honest_image_is_refused_with_its_size() -> None:
     body = zlib.compress(b"\0" * 8_001 * 8_000)
     with pytest.raises(ImageError, match="8000 × 8000 pixels, more than the 50,000,000 allowed"):
         read_image_bytes(png(8_000, 8_000, body))
+
+
+def test_a_header_tells_how_many_pixels_it_claims(grey: np.ndarray, encode: Encode) -> None:
+    for kind in ("PNG", "TIFF", "JPEG"):
+        assert claimed_pixels(encode(grey, kind)) == grey.size
+    assert claimed_pixels(radiograph_dicom(grey)) == grey.size
+    assert claimed_pixels(png(7_000, 7_000, b"")) == 49_000_000
+    for nonsense in (b"", b"GIF89a", encode(grey)[:20], radiograph_dicom(grey)[:140]):
+        assert claimed_pixels(nonsense) == 0
 
 
 def test_the_pixel_cap_is_the_callers(grey: np.ndarray, encode: Encode) -> None:
