@@ -117,7 +117,7 @@ def test_one_that_is_no_better_is_not_registered_unless_asked_and_then_not_promo
     failed = Gate("members", False, -0.001, 0.0, "ensemble − version 2 +0.003, lower bound -0.001")
     monkeypatch.setattr(ensembles, "_better_than_members", lambda *_: failed)
     store = sample_steps["store_dir"]
-    with pytest.raises(GateError, match=r"members: -0\.0010"):
+    with pytest.raises(GateError, match=r"members: -0\.001 "):
         ensemble(members, ["1", "2"], store=store)
     assert aliases(members)["challenger"] == "3"
     found = ensemble(members, ["1", "2"], store=store, anyway=True)
