@@ -73,7 +73,7 @@ def bench(
         return rates(kept / f"phantoms-{SIDE}", 8, seconds, found["taken"], found["row_bytes"])  # type: ignore[arg-type]
 
     jobs: dict[str, Callable[[], list[Figure]]] = {
-        "cores": lambda: scale_cores.cores(kept / f"phantoms-{scale_cores.SIDE}-{files}", files, images, rounds),
+        "cores": lambda: scale_cores.cores(kept / f"phantoms-{files}", files, images, rounds),
         "rows": grown,
         "rates": rated,
     }

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from commands.bench.figures import Figure, at_least, told
 
-SIDE, SIZE = 256, 224
+SIZE = 224
+#: Sides of the files, px, and how many times fewer of them are decoded: as NIH publishes them, and small copies.
+SIDES = {1024: 4, 256: 1}
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,21 @@ class Pass:
 
 def cores(folder: Path, files: int, images: int, rounds: int) -> list[Figure]:
     """Draw phantoms where there are none yet, and measure passes of one and of two processes in turns."""
-    draw(folder, files, SIDE)
+    return [
+        figure
+        for side, fewer in SIDES.items()
+        for figure in _at(folder / f"{side}", files // fewer, images // fewer, rounds, side)
+    ]
+
+
+def _at(folder: Path, files: int, images: int, rounds: int, side: int) -> list[Figure]:
+    draw(folder, files, side)
     passes: dict[int, list[Pass]] = {1: [], 2: []}
     for number in range(rounds):
         for workers in (1, 2) if number % 2 == 0 else (2, 1):
             passes[workers].append(measure(folder, images, workers))
     one, two = passes[1], passes[2]
-    part = f"Preprocessing on one and on two cores ({images:,} decodes of {files} phantoms, {SIDE} px, to {SIZE} px)"
+    part = f"Preprocessing on one and on two cores ({images:,} decodes of {files} phantoms, {side} px, to {SIZE} px)"
 
     def median(values: list[float]) -> float:
         return statistics.median(values)

@@ -183,6 +183,6 @@ def test_every_step_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
 def test_a_pass_of_one_process_and_of_two_is_measured(tmp_path: Path) -> None:
     from commands.bench import scale_cores
 
-    found = scale_cores.cores(tmp_path / "phantoms", 8, 200, 1)
-    assert [one.wanted for one in found].count("≥ 1.8") == 1
+    found = scale_cores.cores(tmp_path / "phantoms", 8, 800, 1)
+    assert [one.wanted for one in found].count("≥ 1.8") == len(scale_cores.SIDES)
     assert all(one.found is not None and one.found > 0 for one in found)
