@@ -82,10 +82,25 @@ def _plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
     """
     if image.mode != "L" or "transparency" in image.info or any(mark in data for mark in _ORIENTED):
         return None
+    if not _chunks_fit(data):
+        return None
     levels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint8 or levels.shape != image.size[::-1]:
         return None
     return np.asarray(levels)
+
+
+def _chunks_fit(data: bytes) -> bool:
+    """Whether every chunk lies inside the file: OpenCV takes as much memory as a chunk claims, up to 4 GB.
+
+    PNG specification (ISO/IEC 15948), 5.3: four bytes of length, four of type, the data, four of checksum.
+    """
+    at = 8
+    while at + 12 <= len(data):
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def _require(image: Image.Image, stored: int, max_pixels: int) -> None:

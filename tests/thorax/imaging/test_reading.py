@@ -1,5 +1,6 @@
 """What a person sees who feeds Thorax good, odd, damaged and hostile image files."""
 
+import contextlib
 import io
 import struct
 import tracemalloc
@@ -7,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from dicom_factory import radiograph_dicom
@@ -137,6 +139,22 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_refused() -> None
         read_image_bytes(png(7_000, 7_000, zlib.compress(b"\0" * 100)))
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
+
+
+def test_a_chunk_that_claims_more_than_the_file_holds_is_kept_from_a_decoder_that_believes_it(
+    grey: np.ndarray, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: asked.append(len(data)) or decode(data, flags))
+    whole = encode(grey)
+    read_image_bytes(whole)
+    assert asked == [len(whole)]
+    at = whole.index(b"IDAT") - 4
+    for length in (0xFFFFFFFF, len(whole)):
+        with contextlib.suppress(ImageError):
+            read_image_bytes(whole[:at] + struct.pack(">I", length) + whole[at + 4 :])
+    assert asked == [len(whole)]
 
 
 def test_a_large_honest_image_is_refused_with_its_size() -> None:
