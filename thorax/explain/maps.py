@@ -123,11 +123,9 @@ def box_from_map(
     if probability is not None and threshold is not None and probability < threshold:
         return None
     warm = upsample(heat(map_), (_GRID, _GRID))
-    if not warm.any():
+    _, most, _, peak = cv2.minMaxLoc(warm)
+    if not most:
         return None
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (warm >= level * warm.max()).astype(np.uint8), connectivity=8
-    )
-    peak = labels[np.unravel_index(int(warm.argmax()), warm.shape)]
-    left, top, width, height = (int(value) for value in stats[peak][:4])
+    region = (warm >= np.float32(level * most)).view(np.uint8)
+    *_, (left, top, width, height) = cv2.floodFill(region, None, peak, 2, flags=8)
     return left / _GRID, top / _GRID, width / _GRID, height / _GRID
