@@ -1,6 +1,6 @@
 """`make bench-train`: how fast images are preprocessed and networks trained, beside a plain loop in the same run.
 
-    python -m commands.bench.train --architecture resnet50 --size 96 --batch 32 --seconds 10 --json
+    python -m commands.bench.train --architecture resnet50 --size 96 --batch 32 --markdown docs/training-figures.md
 
 Three rates a network, in images a second, of the same network, batch, image size and number of threads:
 
@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.console import out, print_json, progress, table
+from commands.bench.figures import Figure, at_least, at_most, told
+from commands.bench.parts import Json, Markdown, run
+from commands.console import progress
 
 if TYPE_CHECKING:
     from thorax.settings import Settings
@@ -34,12 +36,13 @@ def bench(
     batch: Annotated[int, typer.Option(min=0, help="Images a batch; 0: train.batch_size, or 256 on a GPU.")] = 0,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time a rate is measured for.")] = 8.0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
-    markdown: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    markdown: Markdown = None,
+    json: Json = False,
 ) -> None:
     """Measure preprocessing and training."""
     import torch
 
+    from commands.bench.page import tell
     from thorax.settings import load
 
     on_gpu = torch.cuda.is_available()
@@ -49,14 +52,8 @@ def bench(
     overrides += ["train.precision=bfloat16", "train.channels_last=true", "train.deterministic=false"] * on_gpu
     settings = load(overrides=overrides)
     result = measure(settings, architecture or list(settings.train.architectures), images, seconds, threads)
-    if markdown is not None:
-        from thorax.files import write_text
-
-        write_text(markdown, to_markdown(result))
-    if json:
-        print_json(result)
-    else:
-        show(result)
+    said = f"On {result['device']}, {result['threads']} threads: {result['size']} px, batches of {result['batch']}."
+    tell(figures(result), markdown=markdown, json=json, said=said)
 
 
 def measure(
@@ -104,55 +101,30 @@ def measure(
     }
 
 
-_COLUMNS = (
-    *("network", "precision", "bare step", "Thorax", "plain loop", "of bare", "over plain"),
-    *("peak memory, bare", "Thorax", "memory", "share of peak"),
-)
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print the rates as tables."""
-    out.print(_preprocessing(result))
-    table(_title(result), _COLUMNS, _rows(result), right=_COLUMNS[2:])
-
-
-def to_markdown(result: dict[str, Any]) -> str:
-    """Return what `show` prints as a page of Markdown."""
-    lines = [_preprocessing(result), "", _title(result), ""]
-    lines += [f"| {' | '.join(row)} |" for row in (_COLUMNS, ("---",) * len(_COLUMNS), *_rows(result))]
-    return "\n".join(lines) + "\n"
-
-
-def _preprocessing(result: dict[str, Any]) -> str:
+def figures(result: dict[str, Any]) -> list[Figure]:
+    """Return what `measure` found, beside what it should be."""
     made = result["preprocessing"]
-    return (
-        f"Preprocessing: {made['images_per_second']:,.0f} images/s ({made['images']} PNG files read, checked and "
-        f"brought to {result['size']} px in {made['seconds']:.1f} s)"
-    )
-
-
-def _title(result: dict[str, Any]) -> str:
-    return (
-        f"Training, images a second, {result['size']} px, batch {result['batch']}, {result['device']}, "
-        f"{result['threads']} threads"
-    )
-
-
-def _rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (
-            row["architecture"],
-            row["precision"],
-            *(f"{row[name]:,.1f}" for name in ("bare_step", "thorax", "plain_loop")),
-            f"{row['of_bare']:.0%}",
-            f"{row['over_plain']:.2f}×",
-            *(f"{row[name]:,.0f} MiB" for name in ("bare_mib", "thorax_mib")),
-            f"{row['memory']:.2f}×",
-            "–" if row["share_of_peak"] is None else f"{row['share_of_peak']:.0%}",
-        )
-        for row in result["training"]
+    part = "Preprocessing"
+    found = [
+        told(part, "PNG files read, checked and made smaller", made["images"], ",.0f"),
+        told(part, "images/s", made["images_per_second"], ",.0f"),
     ]
+    for row in result["training"]:
+        part = f"{row['architecture']}, {row['precision']}"
+        found += [
+            told(part, "images/s, bare step on tensors in memory", row["bare_step"], ",.1f"),
+            told(part, "images/s, Thorax, from the image store", row["thorax"], ",.1f"),
+            told(part, "images/s, plain loop over PNG files", row["plain_loop"], ",.1f"),
+            at_least(part, "Thorax over the bare step", row["of_bare"], 0.95, ".1%"),
+            at_least(part, "Thorax over the plain loop", row["over_plain"], 1.3),
+            told(part, "MiB at the peak, bare step", row["bare_mib"], ",.0f"),
+            told(part, "MiB at the peak, Thorax", row["thorax_mib"], ",.0f"),
+            at_most(part, "memory over the bare step's", row["memory"], 1.3),
+        ]
+        if row["share_of_peak"] is not None:
+            found.append(told(part, "share of the chip's peak", row["share_of_peak"], ".0%"))
+    return found
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    run(bench)

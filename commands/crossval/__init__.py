@@ -36,12 +36,12 @@ def crossval(
     workers: Annotated[int, typer.Option(min=1, help="Units trained side by side.")] = 1,
     name: Annotated[str, typer.Option(help="Of the study: results are kept in var/crossval/NAME.")] = "study",
     plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do; train nothing.")] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Keep the tables on this page too.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
     """Cross-validate by patient; what is finished is kept, and the same command goes on from there."""
-    from commands.crossval.tables import show, to_markdown
+    from commands.crossval.tables import tell, write
     from thorax.settings import load
 
     overrides = [*([f"data.source={source}"] if source else []), *([f"preprocess.size={size}"] if size else [])]
@@ -57,13 +57,11 @@ def crossval(
         run_units(orders, workers)
     result = summarise(settings, orders, folds, arms[0].name, within or ())
     if markdown is not None:
-        from thorax.files import write_text
-
-        write_text(markdown, to_markdown(result))
+        write(markdown, result)
     if json:
         print_json(result)
     else:
-        show(result)
+        tell(result)
 
 
 def with_starting_weights(settings: "Settings", architectures: list[str]) -> "Settings":

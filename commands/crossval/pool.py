@@ -18,7 +18,8 @@ class Pool:
         findings: F names.
         patients: (n,), in the order of the images' names.
         truth: (n, F), NaN where it is not known.
-        scores: of each whole seed (n, F): ranks within each fold, so that folds can be put together.
+        seeds: those that are whole.
+        scores: of each of them (n, F): ranks within each fold, so that folds can be put together.
         boxes: of each seed, what was located.
         seconds: of all units together.
     """
@@ -26,6 +27,7 @@ class Pool:
     findings: list[str]
     patients: np.ndarray
     truth: np.ndarray
+    seeds: list[int]
     scores: list[np.ndarray]
     boxes: list[list[dict[str, Any]]]
     seconds: float
@@ -50,7 +52,7 @@ def pool(units: Sequence[dict[str, Any]], folds: int) -> Pool | None:
     truth = np.concatenate([np.array(part["truth"], dtype=float) for part in parts])[order]
     patients = np.concatenate([part["patient_id"] for part in parts])[order]
     seconds = sum(part["seconds"] for parts in whole.values() for part in parts)
-    return Pool(parts[0]["findings"], patients, truth, scores, boxes, seconds)
+    return Pool(parts[0]["findings"], patients, truth, list(whole), scores, boxes, seconds)
 
 
 def narrowed(one: Pool, findings: Sequence[str]) -> Pool:
@@ -64,11 +66,12 @@ def narrowed(one: Pool, findings: Sequence[str]) -> Pool:
 def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confidence: float) -> dict[str, Any]:
     """Return each arm's mean AUROC and AUPRC, and how far it lies from the base's, with intervals.
 
-    The bootstrap draws patients, the same ones for every arm, so differences are paired.
+    The bootstrap draws patients, the same ones for every arm, and what is compared are the seeds that both arms have:
+    so differences are paired.
 
     Returns:
-        An arm: seeds, seconds, auroc, auprc, auroc_difference, auprc_difference (value, low, high each) and `findings`
-        with the same two figures and the number of positives of each.
+        An arm: seeds, seconds, auroc, auprc, auroc_difference, auprc_difference (value, low, high each; none where no
+        seed is common) and `findings` with the same two figures and the number of positives of each.
     """
     from thorax.evaluation.resampling import interval, patient_weights
 
@@ -80,11 +83,14 @@ def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confi
     result: dict[str, Any] = {}
     for name, one in pools.items():
         entry: dict[str, Any] = {"seeds": len(one.scores), "seconds": one.seconds, "findings": {}}
-        for metric, values in drawn[name].items():
+        for metric, by_seed in drawn[name].items():
+            values = by_seed.mean(axis=0)
             mean = np.nanmean(values, axis=0)
             entry[metric] = interval(float(mean[0]), mean[1:], confidence)
-            if base in drawn:
-                apart = mean - np.nanmean(drawn[base][metric], axis=0)
+            if base in drawn and (both := [seed for seed in one.seeds if seed in pools[base].seeds]):
+                mine = by_seed[[one.seeds.index(seed) for seed in both]]
+                its = drawn[base][metric][[pools[base].seeds.index(seed) for seed in both]]
+                apart = np.nanmean(mine.mean(axis=0), axis=0) - np.nanmean(its.mean(axis=0), axis=0)
                 entry[f"{metric}_difference"] = interval(float(apart[0]), apart[1:], confidence)
             for column, finding in enumerate(one.findings):
                 told = entry["findings"].setdefault(finding, {"positives": int(np.nansum(one.truth[:, column]))})
@@ -94,19 +100,20 @@ def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confi
 
 
 def _replicates(one: Pool, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return (F, 1 + B) of either metric, averaged over seeds; the first column is the sample itself."""
+    """Return (S, F, 1 + B) of either metric, of each seed; the first column is the sample itself."""
     from thorax.evaluation.ranking import auroc_and_auprc
 
-    shape = (len(one.findings), len(weights))
+    shape = (len(one.scores), len(one.findings), len(weights))
     found = {"auroc": np.full(shape, np.nan), "auprc": np.full(shape, np.nan)}
     for column in range(len(one.findings)):
         known = ~np.isnan(one.truth[:, column])
         truth = one.truth[known, column]
         if len(np.unique(truth)) < 2:
             continue
-        pairs = [auroc_and_auprc(scores[known, column], truth, weights[:, known]) for scores in one.scores]
-        for number, metric in enumerate(found):
-            found[metric][column] = np.mean([pair[number] for pair in pairs], axis=0)
+        for seed, scores in enumerate(one.scores):
+            pair = auroc_and_auprc(scores[known, column], truth, weights[:, known])
+            for metric, values in zip(found, pair, strict=True):
+                found[metric][seed, column] = values
     return found
 
 

@@ -1,48 +1,40 @@
-"""The tables of a cross-validation, on the screen and in Markdown."""
+"""The tables of a cross-validation, on the screen and on a page."""
 
+from pathlib import Path
 from typing import Any
 
-from commands.console import out, table
+from commands.bench.figures import Table
+from commands.bench.page import keep, show
+from commands.console import out
 
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 
-
-def show(result: dict[str, Any]) -> None:
+def tell(result: dict[str, Any]) -> None:
     """Print the tables."""
-    for title, columns, rows in tables(result):
-        table(title, columns, rows, right=columns[1:])
+    for title, one in tables(result).items():
+        show(title, one)
     out.print(_ending(result))
 
 
-def to_markdown(result: dict[str, Any]) -> str:
-    """Return the tables as Markdown."""
-    lines = []
-    for title, columns, rows in tables(result):
-        lines += [f"{title}", ""]
-        lines += [f"| {' | '.join(row)} |" for row in (columns, ("---",) * len(columns), *rows)]
-        lines.append("")
-    return "\n".join([*lines, _ending(result)]) + "\n"
+def write(page: Path, result: dict[str, Any]) -> None:
+    """Keep the tables on a page, among its words; see `commands.bench.page.keep`."""
+    keep(page, tables(result), _ending(result))
 
 
-def tables(result: dict[str, Any]) -> list[Table]:
-    """Return each table: its title, its columns and its rows."""
-    made: list[Table] = []
+def tables(result: dict[str, Any]) -> dict[str, Table]:
+    """Return each table by its title."""
+    made: dict[str, Table] = {}
     for task, facts in result["tasks"].items():
-        about = (
-            f"{task}: {facts['images']:,} images of {facts['patients']:,} patients, {result['folds']} folds by patient"
-        )
-        made.append((about, *_arms(facts["arms"], result["base"], result["folds"])))
+        about = f"{facts['images']:,} images of {facts['patients']:,} patients, {result['folds']} folds by patient"
+        made[f"{task}: {about}"] = _arms(facts["arms"], result["base"], result["folds"])
         for name, arms in facts["within"].items():
-            made.append(
-                (f"{task}: the mean over the findings of {name}", *_arms(arms, result["base"], result["folds"]))
-            )
-        made.append((f"{task}: AUROC of each finding", *_findings(facts["arms"])))
+            made[f"{task}: the mean over the findings of {name}"] = _arms(arms, result["base"], result["folds"])
+        made[f"{task}: AUROC of each finding"] = _findings(facts["arms"])
         if facts["boxes"]:
-            made.append((f"{task}: readers' boxes of the held-out folds", *_boxes(facts["boxes"])))
+            made[f"{task}: readers' boxes of the held-out folds"] = _boxes(facts["boxes"])
     return made
 
 
-def _arms(arms: dict[str, Any], base: str, folds: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _arms(arms: dict[str, Any], base: str, folds: int) -> Table:
     columns: tuple[str, ...] = ("arm", "seeds", "AUROC", "AUPRC", f"AUROC, less {base}'s", "minutes a fold")
     rows: list[tuple[str, ...]] = [
         (
@@ -55,10 +47,10 @@ def _arms(arms: dict[str, Any], base: str, folds: int) -> tuple[tuple[str, ...],
         )
         for name, arm in arms.items()
     ]
-    return columns, rows
+    return Table(columns, rows)
 
 
-def _findings(arms: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _findings(arms: dict[str, Any]) -> Table:
     first = next(iter(arms.values()))["findings"]
     rows = [
         (
@@ -68,10 +60,10 @@ def _findings(arms: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ..
         )
         for finding in first
     ]
-    return ("finding", "positives", *arms), rows
+    return Table(("finding", "positives", *arms), rows)
 
 
-def _boxes(boxes: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _boxes(boxes: dict[str, Any]) -> Table:
     rows = [
         (finding, arm, method, str(told["boxes"]), _figure(told["pointing_game"]), _figure(told["iou"]))
         for arm, methods in boxes.items()
@@ -79,7 +71,8 @@ def _boxes(boxes: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]
         for finding, told in findings.items()
     ]
     order = {finding: place for place, finding in enumerate(dict.fromkeys(row[0] for row in rows))}
-    return ("finding", "arm", "method", "boxes", "pointing game", "IoU"), sorted(rows, key=lambda row: order[row[0]])
+    columns = ("finding", "arm", "method", "boxes", "pointing game", "IoU")
+    return Table(columns, sorted(rows, key=lambda row: order[row[0]]))
 
 
 def _ending(result: dict[str, Any]) -> str:
