@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 # A hospital's proxy may show a certificate whose authority the system alone knows; pip asks the system by itself.
 export UV_SYSTEM_CERTS ?= 1
 # Each test process has a core to itself, and a file stays whole, so that what its tests share is made once.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## List the commands
