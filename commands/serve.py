@@ -31,7 +31,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port of the service; 0 finds a free one.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Serve this bundle folder, not the registry's champion.")] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Without the page for people.")] = False,
-    page_port: Annotated[int | None, typer.Option(help="Port of the page; a free one where not given.")] = None,
+    page_port: Annotated[
+        int | None, typer.Option(help="Port of the page; where not given, the one after the service's.")
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Serve the champion: a prediction service, and a page to try it on. Ends with Ctrl-C."""

@@ -130,7 +130,7 @@ def launched(
         bundle: a bundle folder to serve; without it, the registry's champion is followed.
         port: to listen on; 0 finds a free one; None takes that of the settings.
         page: whether to start the page too.
-        page_port: of the page; None takes the one after the service's, or a free one.
+        page_port: of the page; None takes the one after the service's where that is free and was not found itself.
         wait: return only when a model is being served.
 
     Raises:
@@ -140,8 +140,8 @@ def launched(
     runtime = Runtime.of(settings)
     runtime.folder.mkdir(parents=True, exist_ok=True)
     host = settings.serve.host
-    port = settings.serve.port if port is None else port
-    port = _free_port(host) if port == 0 else _require_free(host, port)
+    wanted = settings.serve.port if port is None else port
+    port = _require_free(host, wanted) if wanted else _free_port(host)
     log = runtime.folder / "service.log"
     publisher = _first_pointer(settings, runtime, bundle)
     certificate, private = tls_files(settings)
@@ -164,7 +164,10 @@ def launched(
         started.processes["service"] = _start(command, environment, stream)
         stack.callback(_end, started.processes["service"])
         if page:
-            page_port = _free_port(host) if page_port is None else _require_free(host, page_port)
+            if page_port is None:
+                page_port = _next_or_free(host, port) if wanted else _free_port(host)
+            else:
+                _require_free(host, page_port)
             started.page = f"{scheme}://{host}:{page_port}"
             command = [*_tied(), "serving.page", started.address, host, str(page_port)]
             command += [str(certificate), str(private)] if certificate else []
@@ -310,6 +313,14 @@ def _free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _next_or_free(host: str, port: int) -> int:
+    """Return the port after one, so that a page keeps its address over restarts, or a free one where it is taken."""
+    try:
+        return _require_free(host, port + 1)
+    except (SettingsError, OverflowError):
+        return _free_port(host)
 
 
 def _require_free(host: str, port: int) -> int:

@@ -35,6 +35,22 @@ def test_a_port_in_use_is_said(home: Path, sample_bundle: Path) -> None:
             pass
 
 
+def test_the_page_has_the_port_after_the_services_where_it_can() -> None:
+    import socket
+
+    from serving.launch import _free_port, _next_or_free
+
+    host = "127.0.0.1"
+    with socket.socket() as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert _next_or_free(host, port - 1) != port  # somebody has it
+    assert _next_or_free(host, port - 1) == port
+    assert _next_or_free(host, 65535) > 0
+    assert _free_port(host) > 0
+
+
 def failed(figures: list[Figure], but: str = "p99") -> list[Figure]:
     """The figures that are not as they should be; times are for a quiet machine to judge."""
     return [one for one in figures if one.good is False and but not in one.what]
