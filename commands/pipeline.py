@@ -129,10 +129,11 @@ def show(run: "Run") -> None:
         sign = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
         out.print(f"  gate {gate['name']}: {sign}, {gate['text']}", highlight=False)
     skipped = f", {len(run.skipped)} steps unchanged and skipped" if run.skipped else ""
-    out.print(
-        f"{run.seconds:.1f} s in all, of which steps were at work {run.computed:.1f} s: "
-        f"orchestration took {run.overhead:.1%}{skipped}."
-    )
+    if run.steps:
+        worked = f"of which steps were at work {run.computed:.1f} s: orchestration took {run.overhead:.1%}{skipped}"
+    else:
+        worked = f"to see that nothing had changed: all {len(run.skipped)} steps were skipped"
+    out.print(f"{run.seconds:.1f} s in all, {worked}.")
     out.print(f"Report: {run.reports / 'comparison.html'}", soft_wrap=True)
     out.print("Next: [cyan]thorax serve[/], [cyan]thorax models list[/], [cyan]make mlflow[/]")
 

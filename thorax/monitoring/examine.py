@@ -52,6 +52,7 @@ class Examination:
         reference: the reference as counts.
         sample: rows of the window, at most `KEPT`, evenly over it.
         classifier: AUROC of a classifier that tells the window's embeddings from the reference's; None without one.
+        synthetic: whether the model that answered has seen phantoms alone.
     """
 
     verdict: Verdict
@@ -67,6 +68,7 @@ class Examination:
     reference: Summary
     sample: pd.DataFrame
     classifier: float | None = None
+    synthetic: bool = False
 
     @property
     def page(self) -> Path | None:
@@ -82,6 +84,7 @@ class Examination:
         """Return everything, for a machine."""
         return self.verdict.as_dict() | {
             "made": self.made,
+            "synthetic": self.synthetic,
             "page": str(self.page) if self.page else "",
             "incident": self.incident.as_dict() if self.incident else None,
             "drift": self.drift.as_dict(),
@@ -191,6 +194,7 @@ def examine(
         reference=own,
         sample=sample,
         classifier=None if quick else _classifier(sample, reference),
+        synthetic=_told(bundle / "bundle.json").get("synthetic") is True,
     )
     if out is not None:
         from thorax.monitoring.report import write
@@ -298,10 +302,13 @@ def _performance(
 
 def expected_aurocs(bundle: Path) -> dict[str, float]:
     """Return the AUROC of each finding on the bundle's own test images, where its evaluation says so."""
-    path = bundle / "evaluation.json"
-    metrics = read_json(path).get("metrics", {}) if path.is_file() else {}
+    metrics = _told(bundle / "evaluation.json").get("metrics", {})
     found = {name: (figures.get("auroc") or {}).get("value") for name, figures in metrics.items()}
     return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _told(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def _classifier(sample: pd.DataFrame, reference: pd.DataFrame, most: int = 2000) -> float | None:

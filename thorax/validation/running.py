@@ -68,6 +68,7 @@ def validate(
             tables["picture"] = subjects.pictures(manifest, pictures)
             tables["pair"], radius = likeness.pairs(manifest, pictures, splits, validation.near_bits)
         facts = describe(manifest, boxes, data, splits, pictures) | {"near_bits": radius}
+        facts["synthetic"] = subjects.synthetic(manifest_dir / "dataset.json")
     applicable = [expectation for expectation in known if expectation.subject in tables]
     outcomes, failures = engine.evaluate(tables, KEYS, applicable, severities)
     result = ValidationResult.of(outcomes, failures, facts)

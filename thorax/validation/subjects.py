@@ -186,6 +186,11 @@ def boxes(table: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+def synthetic(note: Path) -> bool:
+    """Say whether the images are phantoms, as ingest's `dataset.json` says."""
+    return note.is_file() and read_json(note).get("synthetic") is True
+
+
 def left_out(note: Path) -> dict[str, pd.DataFrame]:
     """Return what ingest left out, as its `dataset.json` says: rows without a file, files without a row."""
     facts = read_json(note) if note.is_file() else {}

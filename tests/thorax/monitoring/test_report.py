@@ -59,6 +59,14 @@ def test_the_page_says_the_verdict_and_the_json_holds_every_figure(look: Any, tm
     assert len(History(history_path(tmp_path / "var")).windows()) == 1
 
 
+def test_a_model_that_has_seen_phantoms_alone_is_marked_as_such(look: Any, tmp_path: Path) -> None:
+    assert "Synthetic." not in look(some(400, 1), out=tmp_path / "r").page.read_text()
+    (tmp_path / "bundle" / "bundle.json").write_text('{"synthetic": true}')
+    found = look(out=tmp_path / "s")
+    assert "Synthetic." in found.page.read_text()
+    assert found.as_dict()["synthetic"] is True
+
+
 def test_only_predictions_of_the_version_are_compared(look: Any) -> None:
     found = look(pd.concat([some(400, 1), some(500, 2, shift=3.0, version="2")]))
     assert (found.verdict.status, found.verdict.window.rows, found.verdict.window.others) == ("quiet", 400, 500)

@@ -57,6 +57,7 @@ def test_a_good_dataset_passes_and_leaves_a_page_that_needs_no_network(
     assert sum(seen) == len(manifest)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "passed" in page
+    assert "Synthetic." not in page
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//|@import|url\(\s*[\"']?http", page)
     for outcome in result.outcomes:
         assert outcome.name in page
@@ -64,6 +65,10 @@ def test_a_good_dataset_passes_and_leaves_a_page_that_needs_no_network(
     assert stored["success"] is True
     assert stored["statistics"]["images"] == len(manifest)
     assert len(pd.read_parquet(tmp_path / "out" / "scan.parquet")) == len(manifest)
+    note = tmp_path / "ingested" / "dataset.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"synthetic": True}))
+    assert validate(tmp_path / "ingested", data, bounds, tmp_path / "marked", assigned).statistics["synthetic"] is True
+    assert "Synthetic." in (tmp_path / "marked" / "report.html").read_text()
 
 
 def test_every_failing_row_is_kept_and_not_the_first_twenty(tmp_path: Path, bounds: Validation) -> None:
