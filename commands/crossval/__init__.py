@@ -37,6 +37,7 @@ def crossval(
     name: Annotated[str, typer.Option(help="Of the study: results are kept in var/crossval/NAME.")] = "study",
     plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do; train nothing.")] = False,
     markdown: Annotated[Path | None, typer.Option(help="Keep the tables on this page too.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the first task's arms: a PNG or SVG file.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
 ) -> None:
@@ -58,6 +59,10 @@ def crossval(
     result = summarise(settings, orders, folds, arms[0].name, within or ())
     if markdown is not None:
         write(markdown, result)
+    if plot is not None:
+        from commands.crossval.drawing import draw
+
+        draw(result, plot)
     if json:
         print_json(result)
     else:

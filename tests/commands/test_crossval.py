@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from commands import crossval as command
 from commands.crossval.arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
+from commands.crossval.drawing import draw
 from commands.crossval.pool import figures, located, narrowed, pool
 from commands.crossval.unit import box_agreement
 from thorax.errors import InputError
@@ -65,6 +66,11 @@ def test_what_was_tried_with_fewer_seeds_is_compared_on_those_alone():
     assert told["auroc_difference"] == first["auroc_difference"]
     other = pool([unit(0.3, 7, fold) for fold in range(3)], 3)
     assert "auroc_difference" not in figures({"base": both, "other": other}, "base", 50, 0, 0.95)["other"]
+
+
+def test_a_picture_of_nothing_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing to draw"):
+        draw({"base": "custom_cnn", "tasks": {}}, tmp_path / "plot.png")
 
 
 def test_the_mean_over_some_findings_is_theirs_alone():
@@ -180,7 +186,8 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
     kept = sorted(path.name for path in (with_store / "var").rglob("seed-*.json"))
     assert len(kept) == 2
     monkeypatch.setattr(crossval_unit, "run_unit", lambda order: ran.append(order["arm"]) or real(order))
-    result = run(with_store, "--technique", "ema", "--json", "--markdown", str(tmp_path / "table.md"))
+    pages = ["--markdown", str(tmp_path / "table.md"), "--plot", str(tmp_path / "plot.svg")]
+    result = run(with_store, "--technique", "ema", "--json", *pages)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert sorted(ran) == sorted(["custom_cnn", "shuffled labels", "with ema"] * 2)
@@ -191,6 +198,7 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
     written = (tmp_path / "table.md").read_text()
     assert "| custom_cnn |" in written
     assert "6 of 6 units finished" in written
+    assert "with ema (1 seed)" in (tmp_path / "plot.svg").read_text()
     # Another recipe is another unit.
     again = json.loads(run(with_store, "--plan", "--json", "-S", "train.learning_rate=0.01").stdout)
     assert again["finished"] == 0
