@@ -81,9 +81,9 @@ def steps_of(reports):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # torchrun and its processes import PyTorch anew
-@pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_train_as_one_does_and_lose_no_image(tmp_path, monkeypatch, alone, processes):
+def test_two_processes_train_as_one_does_and_lose_no_image(tmp_path, monkeypatch, alone):
     folder, store, steps = alone
+    processes = 2
     notes = tmp_path / "notes"
     notes.mkdir()
     monkeypatch.setattr(launch, "WORKER", [str(Path(__file__).parents[2] / "support" / "seen_worker.py")])
