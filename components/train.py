@@ -25,13 +25,14 @@ def train(store: Input[Dataset], architecture: str, train_settings: str, network
     from thorax.registry.tracking import client, speaking
     from thorax.steps import handed_of, key_of, settings_of
     from thorax.training import train as fit
+    from thorax.weights import pinned
 
     with reporting("train", architecture) as report:
-        settings = settings_of(train_settings)
+        settings = pinned(settings_of(train_settings))
         require_gpus(handed_of(train_settings, "gpus", 0))
-        key = key_of(architecture, train_settings, store.metadata)
-        checkpoints = settings.var / "checkpoints" / key
         recipe = settings.train
+        key = key_of(architecture, train_settings, store.metadata, recipe.pretrained)
+        checkpoints = settings.var / "checkpoints" / key
         if recipe.pretrained.startswith("registry:"):
             weights = fetch(settings, recipe.pretrained.removeprefix("registry:"))
             recipe = recipe.model_copy(update={"pretrained": str(weights)})

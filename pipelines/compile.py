@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thorax.files import atomic_path
 from thorax.settings import Settings
+from thorax.weights import moving
 
 if TYPE_CHECKING:
     from kfp.dsl.base_component import BaseComponent
@@ -16,7 +17,7 @@ def compile_training(settings: Settings, out: Path) -> Path:
     """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
     from pipelines.training import training
 
-    return write_pipeline(lambda: training(settings.pipeline, settings.cluster), out)
+    return write_pipeline(lambda: training(settings.pipeline, settings.cluster, moving(settings)), out)
 
 
 def write_pipeline(make: "Callable[[], BaseComponent]", out: Path) -> Path:

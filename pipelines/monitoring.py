@@ -15,18 +15,20 @@ from pipelines.compile import write_pipeline
 from pipelines.resources import equip
 from pipelines.training import training
 from thorax.settings import Cluster, Pipeline, Settings
+from thorax.weights import moving
 
 NAME = "thorax-monitoring"
 
 
-def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponent:
+def monitoring(how: Pipeline, cluster: Cluster, moving: bool = False) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
         how: of the training within it; what watches is never taken from a cache.
         cluster: what each step is given on a cluster; this machine gives what it has.
+        moving: as for the training within it.
     """
-    whole_training = training(how, cluster)
+    whole_training = training(how, cluster, moving)
 
     def equipped(task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_caching_options(False)
@@ -76,7 +78,7 @@ def monitoring(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseCompon
 
 def compile_monitoring(settings: Settings, out: Path) -> Path:
     """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
-    return write_pipeline(lambda: monitoring(settings.pipeline, settings.cluster), out)
+    return write_pipeline(lambda: monitoring(settings.pipeline, settings.cluster, moving(settings)), out)
 
 
 def arguments(settings: Settings, training: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from thorax.errors import ThoraxError
 from thorax.events import FILE, read_events
 from thorax.files import read_json, write_json
 from thorax.settings import Settings
+from thorax.weights import pinned
 
 Follow = Callable[[dict[str, Any]], None]
 
@@ -80,7 +81,7 @@ def run_training(settings: Settings, reason: str = "", follow: Follow | None = N
     from thorax.datasets.arrival import extent
 
     began = time.time()
-    settings = _with_weights(settings)
+    settings = pinned(settings)
     revision = versioning.revision(settings.home, settings.data_root)
     folder = _new_folder(settings, revision)
     events = folder / "events.jsonl"
@@ -144,24 +145,6 @@ def _new_folder(settings: Settings, revision: str) -> Path:
     folder = settings.var / "runs" / f"{stamp}-{short}-{os.getpid()}"
     folder.mkdir(parents=True)
     return folder
-
-
-def _with_weights(settings: Settings) -> Settings:
-    """Say which version an alias of `train.pretrained` stands for, and which weights "phantom" does.
-
-    Training starts anew when the alias moves, or the weights are made again; that they lack is said before any work.
-    """
-    if settings.train.pretrained == "phantom":
-        from thorax.training import pinned as with_phantoms
-
-        return settings.model_copy(update={"train": with_phantoms(settings.train, settings.var / "pretrained")})
-    kind, sign, which = settings.train.pretrained.partition(":")
-    if kind != "registry" or not sign:
-        return settings
-    from thorax.registry.versions import resolve
-
-    pinned = f"registry:{resolve(settings, which).version}"
-    return settings.model_copy(update={"train": settings.train.model_copy(update={"pretrained": pinned})})
 
 
 def _with_threads(settings: Settings) -> Settings:

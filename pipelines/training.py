@@ -29,12 +29,14 @@ class Trained(NamedTuple):
     registered: Model
 
 
-def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponent:
+def training(how: Pipeline, cluster: Cluster, moving: bool = False) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
         how: architectures trained side by side, and whether a step whose inputs have not changed is skipped.
         cluster: what each step is given on a cluster; this machine gives what it has.
+        moving: whether the weights that training starts from may become others while the settings stay; Kubeflow must
+            then not skip it. The step itself does, where they are the same.
     """
 
     def equipped(task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -86,6 +88,7 @@ def training(how: Pipeline, cluster: Cluster) -> dsl.base_component.BaseComponen
 
         with dsl.ParallelFor(items=architectures, name="architectures", parallelism=how.parallel) as architecture:
             network = equipped(train(store=store, architecture=architecture, train_settings=train_settings))
+            network.set_caching_options(how.caching and not moving)
             calibration = equipped(
                 calibrate(network=network.outputs["network"], store=store, calibrate_settings=calibrate_settings)
             )

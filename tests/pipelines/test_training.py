@@ -44,6 +44,17 @@ def test_nothing_is_installed_when_a_step_runs(compiled):
         assert executor["container"]["image"].startswith("thorax-python:")
 
 
+@pytest.mark.parametrize(("start", "skipped"), [("none", True), ("registry:3", True), ("registry:champion", False)])
+def test_training_from_an_alias_is_never_taken_from_the_cache(home, tmp_path, start, skipped):
+    package = compile_training(load(home, [f"train.pretrained={start}"]), tmp_path / "p.yaml")
+    (spec,) = [one for one in yaml.safe_load_all(package.read_text(encoding="utf-8")) if "components" in one]
+    tasks = {
+        name: task for one in spec["components"].values() for name, task in one.get("dag", {}).get("tasks", {}).items()
+    }
+    assert bool(tasks["train"]["cachingOptions"].get("enableCache")) is skipped
+    assert tasks["calibrate"]["cachingOptions"]["enableCache"]
+
+
 def test_caching_can_be_turned_off(home, tmp_path):
     on = compile_training(load(home), tmp_path / "on.yaml").read_text(encoding="utf-8")
     off = compile_training(load(home, ["pipeline.caching=false"]), tmp_path / "off.yaml").read_text(encoding="utf-8")
