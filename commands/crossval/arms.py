@@ -73,8 +73,13 @@ def reference_arms(settings: "Settings", base: Arm) -> list[Arm]:
 
 
 def control_arm(base: Arm) -> Arm:
-    """Return the control: the base, taught shuffled labels."""
-    return Arm(SHUFFLED, base.kind, base.architecture, base.recipe, shuffled=True)
+    """Return the control: the base from scratch, taught shuffled labels.
+
+    From scratch, for weights that know the findings from elsewhere say something even then, and would hide a leak.
+    """
+    assert base.recipe is not None
+    recipe = base.recipe.model_copy(update={"pretrained": "none"})
+    return Arm(SHUFFLED, base.kind, base.architecture, recipe, shuffled=True)
 
 
 def technique_arms(base: Arm, names: list[str]) -> list[Arm]:

@@ -128,7 +128,14 @@ def test_the_references_have_the_budget_of_the_base(project):
     assert (plain.recipe.schedule, plain.recipe.pretrained) == ("plateau", "none")
     assert (plain.recipe.epochs, plain.recipe.batch_size) == (base.recipe.epochs, base.recipe.batch_size)
     assert hog.kind == "hog"
-    assert control_arm(base).shuffled
+
+
+def test_the_control_knows_nothing_from_elsewhere(project):
+    base = network_arm(load(project, preset="best"), "custom_cnn")
+    assert base.recipe.pretrained == "phantom"
+    control = control_arm(base)
+    assert control.shuffled
+    assert control.recipe.pretrained == "none"
 
 
 def run(home, *options: str):
