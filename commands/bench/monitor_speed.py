@@ -4,13 +4,14 @@ python -m commands.bench.monitor_speed FOLDER KIND    measures one KIND of repor
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from commands.bench.watch import peak_mib
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +123,7 @@ def _run(folder: Path, kind: str) -> None:
         )
         columns = len(found.drift.columns)
     seconds = time.perf_counter() - begin
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    used = peak_mib()
     sys.stdout.write(json.dumps({"seconds": seconds, "mib": used, "columns": columns}) + "\n")
 
 

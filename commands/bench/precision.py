@@ -68,11 +68,12 @@ class _Eager:
         import torch
 
         from thorax.models import build
+        from thorax.models.pretrained import read_weights
         from thorax.training.export import Answering
 
         torch.set_num_threads(1)
-        findings = model.findings
-        network = build(model.info.architecture, len(findings), pretrained=str(model.folder), names=findings)
+        network = build(model.info.architecture, len(model.findings))
+        network.load_state_dict(read_weights(model.folder / "weights.safetensors")[0])
         self._network = Answering(network.eval()).eval()
         self.runtime = f"PyTorch {torch.__version__}"
 

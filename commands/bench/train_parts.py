@@ -190,10 +190,9 @@ def memory(settings: "Settings", architecture: str, store: Any, threads: int) ->
 
 def _peak_memory(order: dict[str, Any]) -> float:
     """Take some steps of one kind, and return the peak memory of this process in MiB."""
-    import resource
-
     import torch
 
+    from commands.bench.watch import peak_mib
     from thorax.preprocessing.store import ImageStore
     from thorax.settings import Train
 
@@ -204,7 +203,7 @@ def _peak_memory(order: dict[str, Any]) -> float:
         next(loops[order["kind"]])
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_mib()
 
 
 def _share_of_peak(recipe: Any, architecture: str, store: Any, rate: float) -> float | None:

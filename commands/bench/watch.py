@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -45,6 +48,19 @@ def own_bytes() -> float:
         with contextlib.suppress(psutil.Error):
             total += process.memory_full_info().uss
     return total
+
+
+def peak_mib() -> float:
+    """Return the most MiB that this process has held resident since it began its program.
+
+    Not `ru_maxrss`: on Linux that begins with what the process that started this one held.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    except (OSError, StopIteration):
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def workers(supervisor: int) -> list[psutil.Process]:

@@ -1,6 +1,8 @@
 """`make bench` measures what it says, and refuses what it cannot measure."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -34,6 +36,15 @@ def test_the_tables_name_every_rate_and_say_what_falls_short(capsys, tmp_path):
     for text in ("256", "resnet50, bfloat16", "50.0", "49.0", "28.0", "98.0%", "1.75", "1,200", "1.50", "31%"):
         assert text in printed
         assert text in kept
+
+
+def test_peak_memory_is_that_of_the_program_alone():
+    """Not what the process that started it held."""
+    held = bytearray(300 * 2**20)
+    script = "from commands.bench.watch import peak_mib; a = bytearray(40 * 2**20); print(peak_mib())"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert 50 < float(told.stdout) < 250
+    assert len(held) == 300 * 2**20
 
 
 @pytest.mark.slow
