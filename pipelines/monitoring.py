@@ -20,15 +20,15 @@ from thorax.weights import moving
 NAME = "thorax-monitoring"
 
 
-def monitoring(how: Pipeline, cluster: Cluster, moving: bool = False) -> dsl.base_component.BaseComponent:
+def monitoring(how: Pipeline, cluster: Cluster, fresh: bool = False) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
         how: of the training within it; what watches is never taken from a cache.
         cluster: what each step is given on a cluster; this machine gives what it has.
-        moving: as for the training within it.
+        fresh: as for the training within it.
     """
-    whole_training = training(how, cluster, moving)
+    whole_training = training(how, cluster, fresh)
 
     def equipped(task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_caching_options(False)

@@ -29,14 +29,14 @@ class Trained(NamedTuple):
     registered: Model
 
 
-def training(how: Pipeline, cluster: Cluster, moving: bool = False) -> dsl.base_component.BaseComponent:
+def training(how: Pipeline, cluster: Cluster, fresh: bool = False) -> dsl.base_component.BaseComponent:
     """Return the pipeline.
 
     Args:
         how: architectures trained side by side, and whether a step whose inputs have not changed is skipped.
         cluster: what each step is given on a cluster; this machine gives what it has.
-        moving: whether the weights that training starts from may become others while the settings stay; Kubeflow must
-            then not skip it. The step itself does, where they are the same.
+        fresh: never take a network from Kubeflow's cache, as what it starts from may have become another while the
+            settings stay. Where it has not, the step itself finds its finished checkpoint.
     """
 
     def equipped(task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -88,7 +88,7 @@ def training(how: Pipeline, cluster: Cluster, moving: bool = False) -> dsl.base_
 
         with dsl.ParallelFor(items=architectures, name="architectures", parallelism=how.parallel) as architecture:
             network = equipped(train(store=store, architecture=architecture, train_settings=train_settings))
-            network.set_caching_options(how.caching and not moving)
+            network.set_caching_options(how.caching and not fresh)
             calibration = equipped(
                 calibrate(network=network.outputs["network"], store=store, calibrate_settings=calibrate_settings)
             )
