@@ -167,17 +167,13 @@ def _run(waiting: list[dict[str, Any]], workers: int) -> Iterator[str]:
         for order in waiting:
             yield run_unit(order)
         return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures import as_completed
 
-    os.environ["OMP_NUM_THREADS"] = str(waiting[0]["threads"]) if waiting else "1"
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
-        try:
-            for done in as_completed([executor.submit(run_unit, order) for order in waiting]):
-                yield done.result()
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    from thorax.workers import pool_of, until_told
+
+    with pool_of(workers, waiting[0]["threads"] if waiting else 1) as pool:
+        for done in as_completed([pool.submit(until_told, run_unit, order) for order in waiting]):
+            yield done.result()
 
 
 def finished(order: dict[str, Any]) -> bool:

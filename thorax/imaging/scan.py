@@ -18,6 +18,7 @@ from thorax.errors import ImageError
 from thorax.imaging.hashing import perceptual_hash
 from thorax.imaging.preparation import WHOLE, Crop, Frame, Resize, frame_of, to_network_input
 from thorax.imaging.reading import MAX_PIXELS, read_bytes, read_image_bytes
+from thorax.workers import end_with_parent
 
 #: Images a task: enough to make the trip between processes cheap, few enough to keep every core busy to the end.
 CHUNK = 32
@@ -154,6 +155,7 @@ def _finished(future: "Future[list[Scanned]]") -> bool:
 
 
 def _start() -> None:
+    end_with_parent()
     cv2.setNumThreads(1)
 
 

@@ -45,7 +45,7 @@ def stop_signals() -> Iterator[list[BaseException]]:
     stopped: list[BaseException] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if stopped:
+        if stopped and number == signal.SIGINT:
             raise stopped[0]
         stopped.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
 

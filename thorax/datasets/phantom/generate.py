@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from thorax.datasets.phantom.layouts import SYNTHETIC, Layout, Record, make_layout
-from thorax.datasets.phantom.pool import ordered_map
 from thorax.datasets.phantom.population import Case, cases
 from thorax.datasets.phantom.recipe import Recipe, make_recipe
 from thorax.datasets.phantom.truth import TRUTH, truth_writer
 from thorax.datasets.phantom.worker import BLOCK, JOURNALS, journal_path, make_block, read_journal
 from thorax.errors import InputError
 from thorax.files import read_json, require_room, write_json
+from thorax.workers import ordered_map
 
 #: Changes whenever the same recipe gives other images.
 GENERATOR = "1"

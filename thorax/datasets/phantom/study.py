@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from thorax.datasets.phantom.pool import ordered_map
 from thorax.datasets.phantom.population import cases
 from thorax.datasets.phantom.recipe import make_recipe
 from thorax.datasets.phantom.render import render, twin
 from thorax.datasets.phantom.subject import Subject
 from thorax.errors import InputError
 from thorax.findings import NIH14
+from thorax.workers import ordered_map
 
 SEVERITIES = (0.1, 0.25, 0.5, 0.75, 1.0)
 

@@ -1,4 +1,4 @@
-"""Processes of one thread each, fed so that memory stays flat."""
+"""Processes that work beside this one, end with it, and are fed so that memory stays flat."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ def ordered_map(function: Callable[..., Any], calls: Iterable[tuple], workers: i
         for call in calls:
             yield function(*call)
         return
-    with _processes(workers) as pool:
+    with pool_of(workers) as pool:
         waiting: deque[Future[Any]] = deque()
         for call in calls:
             waiting.append(pool.submit(function, *call))
@@ -42,10 +42,20 @@ def ordered_map(function: Callable[..., Any], calls: Iterable[tuple], workers: i
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool; an error or an interruption ends its processes at once."""
+def pool_of(workers: int, threads: int = 1) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of spawned processes; an error or an interruption here ends them, and so does our own death.
+
+    What they run is told by SIGTERM, and may still put its work in order; see `until_told`.
+
+    Args:
+        workers: processes.
+        threads: of each, for what NumPy and PyTorch compute.
+
+    Raises:
+        RoomError: a process was killed, as happens where memory runs out.
+    """
     before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by the children when they import NumPy
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # read by the children when they import NumPy
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
     try:
         yield pool
@@ -57,7 +67,7 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         if isinstance(error, BrokenProcessPool):
             raise RoomError(
-                "A process that rendered phantoms was killed, probably because memory ran out.",
+                "A process was killed, probably because memory ran out.",
                 "Give fewer with --workers and run the same command again: what was finished is kept.",
             ) from error
         raise
@@ -69,15 +79,34 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
+def until_told(function: Callable[..., Any], *args: Any) -> Any:
+    """Call the function in a pool's process; where a signal ends it, end the process too.
+
+    A pool takes an exit for the call's result, and would give the process the next call.
+    """
+    try:
+        return function(*args)
+    except (KeyboardInterrupt, SystemExit):
+        os._exit(1)
+
+
+def end_with_parent() -> None:
+    """Have this process told to stop, by SIGTERM, when the one that started it is gone.
+
+    A pool's process waits for its next call on a pipe that it holds open itself, so it would wait for ever; and before
+    that it would run the calls that are still in the pipe.
+    """
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
 def _begin() -> None:
-    """Leave Ctrl-C to the parent, which ends its children in order; and end when the parent was killed."""
+    """Leave Ctrl-C to the parent, which ends its children in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    # A worker waits for its next task on a pipe that it holds open itself, so it would wait for ever.
+def _watch_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)
