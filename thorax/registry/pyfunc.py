@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from thorax.bundle import Bundle
 from thorax.errors import InputError
 from thorax.imaging import Radiograph, read_image, read_image_bytes
 from thorax.prediction import Prediction
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
 
 #: Images scored at once: enough to fill the processor, few enough for any memory.
 _BATCH = 16
@@ -50,6 +53,20 @@ class Model:
             batch = [make() for make in radiographs[start : start + _BATCH]]
             rows += [_row(prediction) for prediction in self.bundle.predict(batch)]
         return pd.DataFrame(rows)
+
+
+def signature(findings: Sequence[str]) -> "ModelSignature":
+    """Return what MLflow's pages say of the answer's columns.
+
+    Nothing is said of the input: it comes in several forms, and MLflow would hold callers to one.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    of_each = {"p_": "double", "d_": "boolean", "c_": "string", "u_": "double"}
+    columns = {f"{prefix}{finding}": kind for finding in findings for prefix, kind in of_each.items()}
+    columns |= {"ood_score": "double", "ood": "boolean", "refer": "boolean", "summary": "string"}
+    return ModelSignature(outputs=Schema([ColSpec(kind, name) for name, kind in columns.items()]))
 
 
 def _load_pyfunc(path: str) -> Model:

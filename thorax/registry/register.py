@@ -20,6 +20,7 @@ from thorax.registry.challenge import with_champion
 from thorax.registry.decisions import decide, heal
 from thorax.registry.evidence import FILE, Evidence
 from thorax.registry.gates import Gate, Trial, judge
+from thorax.registry.pyfunc import signature
 from thorax.registry.tracking import client, initialise, locked, quiet_mlflow, speaking
 from thorax.registry.versions import (
     AGAINST,
@@ -239,6 +240,7 @@ def _create(
             str(model),
             loader_module="thorax.registry.pyfunc",
             data_path=str(bundle),
+            signature=signature(info["findings"]),
             pip_requirements=[f"{name}=={found[name]}" for name in _NEEDS if name in found],
             metadata={"architecture": info["architecture"], "synthetic": bool(info["synthetic"])},
         )

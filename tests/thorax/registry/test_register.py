@@ -148,6 +148,12 @@ def test_mlflow_loads_it_with_pickle_forbidden(
     assert len(answers) == 2
     assert answers["p_Edema"].between(0, 1).all()
     assert set(answers["c_Edema"]) <= {"present", "absent", "uncertain"}
+    # MLflow's page names the very columns that come.
+    promised = model.metadata.get_output_schema().input_dict()
+    kinds = {"float64": "double", "bool": "boolean", "object": "string", "str": "string"}
+    assert {name: column.type.name for name, column in promised.items()} == {
+        name: kinds[str(kind)] for name, kind in answers.dtypes.items()
+    }
     data = [base64.b64encode(Path(path).read_bytes()).decode() for path in files]
     pd.testing.assert_frame_equal(model.predict(pd.DataFrame({"image": data})), answers)
     grey = np.stack([np.asarray(Image.open(path)) for path in files])
