@@ -34,7 +34,7 @@ def test_a_killed_process_is_told_with_what_to_do():
 
 
 _PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 
 def work(folder, number):
@@ -51,6 +51,8 @@ def work(folder, number):
 if __name__ == "__main__":
     from thorax.workers import pool_of, until_told
 
+    # A shell starts its background jobs with Ctrl-C ignored, and the tests may run in one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pool_of(2) as pool:
         for future in [pool.submit(until_told, work, Path(sys.argv[1]), number) for number in range(6)]:
             future.result()
@@ -67,7 +69,10 @@ def test_processes_put_their_work_in_order_and_end_with_their_parent(tmp_path: P
         _wait(lambda: sum(file.stat().st_size > 0 for file in place.glob("begun-*")) == 2)
         workers = [int(file.read_text()) for file in place.glob("begun-*")]
         parent.send_signal(number)
-        assert parent.wait(60) != 0
+        try:
+            assert parent.wait(60) != 0
+        finally:
+            parent.kill()
     _wait(lambda: not any(psutil.pid_exists(worker) for worker in workers))
     # Each ended its own call in order, and began none of those that still waited.
     assert sorted(file.name for file in place.iterdir()) == ["begun-0", "begun-1", "in-order-0", "in-order-1"]
