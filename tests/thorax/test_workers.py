@@ -66,13 +66,13 @@ def test_processes_put_their_work_in_order_and_end_with_their_parent(tmp_path: P
     place = tmp_path / "place"
     place.mkdir()
     with subprocess.Popen([sys.executable, str(script), str(place)], stderr=subprocess.DEVNULL) as parent:
-        _wait(lambda: sum(file.stat().st_size > 0 for file in place.glob("begun-*")) == 2)
-        workers = [int(file.read_text()) for file in place.glob("begun-*")]
-        parent.send_signal(number)
         try:
+            _wait(lambda: sum(file.stat().st_size > 0 for file in place.glob("begun-*")) == 2)
+            workers = [int(file.read_text()) for file in place.glob("begun-*")]
+            parent.send_signal(number)
             assert parent.wait(60) != 0
         finally:
-            parent.kill()
+            parent.kill()  # where a check failed; to wait for it would be for ever
     _wait(lambda: not any(psutil.pid_exists(worker) for worker in workers))
     # Each ended its own call in order, and began none of those that still waited.
     assert sorted(file.name for file in place.iterdir()) == ["begun-0", "begun-1", "in-order-0", "in-order-1"]
