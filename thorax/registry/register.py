@@ -4,6 +4,7 @@ import json
 import math
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -236,14 +237,17 @@ def _create(
     found = installed(_NEEDS)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / _ARTIFACT
-        mlflow.pyfunc.save_model(
-            str(model),
-            loader_module="thorax.registry.pyfunc",
-            data_path=str(bundle),
-            signature=signature(info["findings"]),
-            pip_requirements=[f"{name}=={found[name]}" for name in _NEEDS if name in found],
-            metadata={"architecture": info["architecture"], "synthetic": bool(info["synthetic"])},
-        )
+        with warnings.catch_warnings():
+            # No radiograph is put beside a model as an example, and users need not be told so.
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+            mlflow.pyfunc.save_model(
+                str(model),
+                loader_module="thorax.registry.pyfunc",
+                data_path=str(bundle),
+                signature=signature(info["findings"]),
+                pip_requirements=[f"{name}=={found[name]}" for name in _NEEDS if name in found],
+                metadata={"architecture": info["architecture"], "synthetic": bool(info["synthetic"])},
+            )
         if evidence is not None:
             evidence.save(model / FILE)
         # What `thorax models reproduce` runs again; the run's parameters are cut at 6,000 characters each.
