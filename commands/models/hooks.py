@@ -25,7 +25,8 @@ def add(
     if json:
         print_json(made.as_dict())
     else:
-        out.print(f"The server tells {made.url} from now on (webhook {made.id}, {made.name}).", soft_wrap=True)
+        named = f"(webhook {made.id}, {made.name})"
+        out.print(f"The server tells {made.url} of changes, beginning within a minute {named}.", soft_wrap=True)
         err.print(f"The service needs the same {webhooks.SECRET} in its environment.")
 
 

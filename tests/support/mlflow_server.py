@@ -79,7 +79,8 @@ def _mlflow(folder: Path, database: str, s3: str) -> Iterator[Server]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
         "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-        "MLFLOW_WEBHOOK_CACHE_TTL": "1",
+        # Else a change within that many seconds of another is not told to who was registered between the two.
+        "MLFLOW_WEBHOOK_CACHE_TTL": "0",
     }
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True)
