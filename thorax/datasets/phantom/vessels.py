@@ -97,7 +97,8 @@ def vessels(anatomy: Anatomy, grid: Grid, aerated: np.ndarray) -> np.ndarray:
     out = np.zeros((grid.size, grid.size), np.float32)
     parts = [_tree(anatomy, side, stream(anatomy.subject.seed, f"vessels{side}"), grid.px * 1.3) for side in (0, 1)]
     u, v, radius, ds = (np.concatenate(column) for column in zip(*parts, strict=True))
-    radius = radius * anatomy.vessel_gain**0.5
+    # A radius drawn five standard deviations low is below nothing: no vessel.
+    radius = np.maximum(radius, 0) * anatomy.vessel_gain**0.5
     fade = np.clip((radius / 0.0035) ** 1.5, 0, 1)
     weight = np.pi * radius**2 * ds * _BLOOD * grid.sample(aerated, u, v) * (1 - anatomy.pruning * (1 - fade))
     seen = weight > 0
