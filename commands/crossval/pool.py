@@ -21,7 +21,7 @@ class Pool:
         seeds: those that are whole.
         scores: of each of them (n, F): ranks within each fold, so that folds can be put together.
         boxes: of each seed, what was located.
-        seconds: of all units together.
+        processor_seconds: of all units together.
     """
 
     findings: list[str]
@@ -30,7 +30,7 @@ class Pool:
     seeds: list[int]
     scores: list[np.ndarray]
     boxes: list[list[dict[str, Any]]]
-    seconds: float
+    processor_seconds: float
 
 
 def pool(units: Sequence[dict[str, Any]], folds: int) -> Pool | None:
@@ -51,8 +51,8 @@ def pool(units: Sequence[dict[str, Any]], folds: int) -> Pool | None:
         boxes.append([box for part in parts for box in part["boxes"]])
     truth = np.concatenate([np.array(part["truth"], dtype=float) for part in parts])[order]
     patients = np.concatenate([part["patient_id"] for part in parts])[order]
-    seconds = sum(part["seconds"] for parts in whole.values() for part in parts)
-    return Pool(parts[0]["findings"], patients, truth, list(whole), scores, boxes, seconds)
+    spent = sum(part["processor_seconds"] for parts in whole.values() for part in parts)
+    return Pool(parts[0]["findings"], patients, truth, list(whole), scores, boxes, spent)
 
 
 def narrowed(one: Pool, findings: Sequence[str]) -> Pool:
@@ -70,8 +70,8 @@ def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confi
     so differences are paired.
 
     Returns:
-        An arm: seeds, seconds, auroc, auprc, auroc_difference, auprc_difference (value, low, high each; none where no
-        seed is common) and `findings` with the same two figures and the number of positives of each.
+        An arm: seeds, processor_seconds, auroc, auprc, auroc_difference, auprc_difference (value, low, high each; none
+        where no seed is common) and `findings` with the same two figures and the number of positives of each.
     """
     from thorax.evaluation.resampling import interval, patient_weights
 
@@ -82,7 +82,7 @@ def figures(pools: dict[str, Pool], base: str, replicates: int, seed: int, confi
     drawn = {name: _replicates(one, weights) for name, one in pools.items()}
     result: dict[str, Any] = {}
     for name, one in pools.items():
-        entry: dict[str, Any] = {"seeds": len(one.scores), "seconds": one.seconds, "findings": {}}
+        entry: dict[str, Any] = {"seeds": len(one.scores), "processor_seconds": one.processor_seconds, "findings": {}}
         for metric, by_seed in drawn[name].items():
             values = by_seed.mean(axis=0)
             mean = np.nanmean(values, axis=0)

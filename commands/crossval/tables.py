@@ -35,7 +35,7 @@ def tables(result: dict[str, Any]) -> dict[str, Table]:
 
 
 def _arms(arms: dict[str, Any], base: str, folds: int) -> Table:
-    columns: tuple[str, ...] = ("arm", "seeds", "AUROC", "AUPRC", f"AUROC, less {base}'s", "minutes a fold")
+    columns: tuple[str, ...] = ("arm", "seeds", "AUROC", "AUPRC", f"AUROC, less {base}'s", "processor minutes a fold")
     rows: list[tuple[str, ...]] = [
         (
             name,
@@ -43,7 +43,7 @@ def _arms(arms: dict[str, Any], base: str, folds: int) -> Table:
             _figure(arm["auroc"]),
             _figure(arm["auprc"]),
             "" if name == base or "auroc_difference" not in arm else _figure(arm["auroc_difference"], signed=True),
-            f"{arm['seconds'] / 60 / max(1, arm['seeds']) / folds:.1f}",
+            f"{arm['processor_seconds'] / 60 / max(1, arm['seeds']) / folds:.1f}",
         )
         for name, arm in arms.items()
     ]

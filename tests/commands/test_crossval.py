@@ -33,7 +33,8 @@ def unit(arm_skill: float, seed: int, fold: int, boxes=()) -> dict:
         "truth": truth.tolist(),
         "scores": scores.tolist(),
         "boxes": list(boxes),
-        "seconds": 6.0,
+        "seconds": 9.0,
+        "processor_seconds": 6.0,
     }
 
 
