@@ -127,7 +127,7 @@ def unit_orders(
                     "task": task,
                     "kind": arm.kind,
                     "architecture": arm.architecture,
-                    "recipe": None if arm.recipe is None else _recipe(arm),
+                    "recipe": _recipe(arm),
                     "shuffled": arm.shuffled,
                     "seed": settings.train.seed + seed,
                     "fold": fold,
@@ -136,11 +136,13 @@ def unit_orders(
                     "boxes": boxes and arm.kind == "network" and not arm.shuffled,
                 }
                 key = digest_json({**basis, "store": info["key"]})[:24]
+                training = digest_json({**basis, "recipe": _recipe(arm, asked=False), "store": info["key"]})[:24]
                 slug = "".join(c if c.isalnum() else "-" for c in f"{task}-{arm.name}".lower())
                 file = place / slug / f"seed-{seed}-fold-{fold}.json"
-                running = place / "running" / key
+                running = place / "running" / training
                 where = {
                     "key": key,
+                    "training": training,
                     "out": str(file),
                     "running": str(running),
                     "store": str(store),
@@ -156,23 +158,31 @@ def run_units(orders: list[dict[str, Any]], workers: int) -> None:
     if len(waiting) < len(orders):
         err.print(f"{len(orders) - len(waiting)} of {len(orders)} units are finished already.")
     with progress("Units", len(waiting)) as advance:
-        for _ in _run(waiting, workers):
-            advance()
+        for arms in _run(_shared(waiting), workers):
+            advance(arms)
 
 
-def _run(waiting: list[dict[str, Any]], workers: int) -> Iterator[str]:
+def _shared(orders: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Put together what one training answers, at the place of the first."""
+    together: dict[str, list[dict[str, Any]]] = {}
+    for order in orders:
+        together.setdefault(order["training"], []).append(order)
+    return list(together.values())
+
+
+def _run(waiting: list[list[dict[str, Any]]], workers: int) -> Iterator[int]:
     from commands.crossval.unit import run_unit
 
     if workers == 1:
-        for order in waiting:
-            yield run_unit(order)
+        for orders in waiting:
+            yield run_unit(orders)
         return
     from concurrent.futures import as_completed
 
     from thorax.workers import pool_of, until_told
 
-    with pool_of(workers, waiting[0]["threads"] if waiting else 1) as pool:
-        for done in as_completed([pool.submit(until_told, run_unit, order) for order in waiting]):
+    with pool_of(workers, waiting[0][0]["threads"] if waiting else 1) as pool:
+        for done in as_completed([pool.submit(until_told, run_unit, orders) for orders in waiting]):
             yield done.result()
 
 
@@ -251,9 +261,11 @@ def _hours_left(orders: list[dict[str, Any]], units: dict[str, dict[str, Any]]) 
     return sum(sum(took[arm]) / len(took[arm]) if arm in took else usual for arm in left) / 3600
 
 
-def _recipe(arm: "Arm") -> dict[str, Any]:
-    assert arm.recipe is not None
-    leave = {"architectures", "overrides", "seed", "threads", "processes"}
+def _recipe(arm: "Arm", asked: bool = True) -> dict[str, Any] | None:
+    """Return an arm's recipe; without how its network is asked, on which its weights do not depend."""
+    if arm.recipe is None:
+        return None
+    leave = {"architectures", "overrides", "seed", "threads", "processes"} | (set() if asked else {"tta_views"})
     return arm.recipe.model_dump(mode="json", exclude=leave)
 
 

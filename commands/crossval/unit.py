@@ -1,6 +1,7 @@
-"""One unit of a cross-validation: one arm, one seed, one fold; trained, scored on the held-out fold, kept as JSON."""
+"""One unit of a cross-validation: one training, of one seed and fold, scored on the held-out fold, kept as JSON."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,49 +11,60 @@ import numpy as np
 FIGURES = ("pointing_game", "iou")
 
 
-def run_unit(order: dict[str, Any]) -> str:
-    """Fit one arm on all folds but one and write what it says of the held-out one; return the arm's name.
+def run_unit(orders: Sequence[dict[str, Any]]) -> int:
+    """Fit on all folds but one, and write what each arm that shares this fit says of the held-out one.
 
     Args:
-        order: JSON-able: store, task, arm, kind, architecture, recipe, shuffled, seed, fold, folds, fold_seed, boxes,
-            threads, key, out (the file to write), running (a folder for the checkpoint), pretrained (where
-            weights made on phantoms lie).
+        orders: one an arm, alike but for how the network is asked (`recipe.tta_views`). Each is JSON-able: store,
+            task, arm, kind, architecture, recipe, shuffled, seed, fold, folds, fold_seed, boxes, threads, key, out
+            (the file to write), running (a folder for the checkpoint), pretrained (where weights made on phantoms
+            lie).
+
+    Returns:
+        How many arms were told of.
     """
     from thorax.files import write_json
     from thorax.preprocessing.store import ImageStore
     from thorax.training.folds import assign_folds, with_fold
 
-    began = time.time(), time.process_time()
-    whole = ImageStore.open(order["store"])
+    first = orders[0]
+    whole = ImageStore.open(first["store"])
     everyone = np.arange(len(whole))
     patients = whole.rows["patient_id"].to_numpy()
-    fold_of = assign_folds(patients, whole.truth(everyone), order["folds"], order["fold_seed"])
-    store = with_fold(whole, fold_of, order["fold"], order["seed"], shuffled=order["shuffled"])
+    fold_of = assign_folds(patients, whole.truth(everyone), first["folds"], first["fold_seed"])
+    store = with_fold(whole, fold_of, first["fold"], first["seed"], shuffled=first["shuffled"])
     held = store.indices("test")
-    facts = _hog(store) if order["kind"] == "hog" else _network(order, store, held)
-    write_json(
-        Path(order["out"]),
-        {
-            **{name: order[name] for name in ("key", "task", "arm", "architecture", "seed", "fold", "recipe")},
-            "findings": list(store.findings),
-            "image_id": [str(name) for name in store.rows["image_id"].iloc[held]],
-            "patient_id": [str(name) for name in store.rows["patient_id"].iloc[held]],
-            "truth": [[None if np.isnan(x) else int(x) for x in row] for row in store.truth(held)],
-            "seconds": time.time() - began[0],
-            "processor_seconds": time.process_time() - began[1],
-            **facts,
-        },
-    )
-    return str(order["arm"])
+    about = {
+        "findings": list(store.findings),
+        "image_id": [str(name) for name in store.rows["image_id"].iloc[held]],
+        "patient_id": [str(name) for name in store.rows["patient_id"].iloc[held]],
+        "truth": [[None if np.isnan(x) else int(x) for x in row] for row in store.truth(held)],
+    }
+    answers = _hog(store) if first["kind"] == "hog" else _network(orders, store, held)
+    for order, facts in zip(orders, answers, strict=True):
+        named = {name: order[name] for name in ("key", "task", "arm", "architecture", "seed", "fold", "recipe")}
+        write_json(Path(order["out"]), {**named, **about, **facts})
+    return len(orders)
 
 
-def _hog(store: Any) -> dict[str, Any]:
+def _clocks() -> np.ndarray:
+    """Return seconds of the wall's clock and of the processor's."""
+    return np.array([time.time(), time.process_time()])
+
+
+def _took(spent: np.ndarray) -> dict[str, float]:
+    return dict(zip(("seconds", "processor_seconds"), map(float, spent), strict=True))
+
+
+def _hog(store: Any) -> list[dict[str, Any]]:
     from thorax.training.hog import logistic_scores
 
-    return {"scores": _plain(logistic_scores(store)), "boxes": []}
+    began = _clocks()
+    scores = logistic_scores(store)
+    return [{"scores": _plain(scores), "boxes": [], **_took(_clocks() - began)}]
 
 
-def _network(order: dict[str, Any], store: Any, held: np.ndarray) -> dict[str, Any]:
+def _network(orders: Sequence[dict[str, Any]], store: Any, held: np.ndarray) -> list[dict[str, Any]]:
     import shutil
 
     from thorax.models import Views
@@ -61,30 +73,44 @@ def _network(order: dict[str, Any], store: Any, held: np.ndarray) -> dict[str, A
     from thorax.training.runtime import steady
     from thorax.training.scoring import answer
 
-    changes = {"seed": order["seed"], "threads": order["threads"], "overrides": {}, "processes": 1}
-    recipe = Train.model_validate(order["recipe"] | changes)
-    running = Path(order["running"])
-    with steady(recipe):
+    first = orders[0]
+    changes = {"seed": first["seed"], "threads": first["threads"], "overrides": {}, "processes": 1}
+    recipes = [Train.model_validate(order["recipe"] | changes) for order in orders]
+    running = Path(first["running"])
+    began = _clocks()
+    with steady(recipes[0]):
         task, state = learn(
             store,
-            order["architecture"],
-            recipe,
+            first["architecture"],
+            recipes[0],
             splits=("train", "validation", "test"),
             checkpoints=running,
             failures=running,
-            pretrained_dir=Path(order["pretrained"]),
+            pretrained_dir=Path(first["pretrained"]),
         )
-        views = Views(recipe.tta_views, store.size).to(task.runtime.device) if recipe.tta_views else None
-        found = answer(task.network, store, held, task.runtime, maps=order["boxes"], views=views)
-        boxes = _located(task, store, held, found) if order["boxes"] else []
+        # Each arm would have paid for the training by itself.
+        clocks, found = [_clocks()], []
+        for order, recipe in zip(orders, recipes, strict=True):
+            views = Views(recipe.tta_views, store.size).to(task.runtime.device) if recipe.tta_views else None
+            found.append(answer(task.network, store, held, task.runtime, maps=order["boxes"], views=views))
+            clocks.append(_clocks())
+        took = [clocks[0] - began + one for one in np.diff(clocks, axis=0)]
+        boxes = []
+        # Only then, as comparing maps moves the network.
+        for number, order in enumerate(orders):
+            before = _clocks()
+            boxes.append(_located(task, store, held, found[number]) if order["boxes"] else [])
+            took[number] += _clocks() - before
     shutil.rmtree(running, ignore_errors=True)
-    return {
-        "scores": _plain(found.logits),
-        "boxes": boxes,
+    learned = {
         "epochs": state.epoch,
         "best_epoch": state.best_epoch + 1,
         "curve": [[row["train_loss"], row["validation_auroc"]] for row in state.curves],
     }
+    return [
+        {"scores": _plain(one.logits), "boxes": boxes[number], **learned, **_took(took[number])}
+        for number, one in enumerate(found)
+    ]
 
 
 def _located(task: Any, store: Any, held: np.ndarray, found: Any) -> list[dict[str, Any]]:

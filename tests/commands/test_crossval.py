@@ -183,17 +183,17 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
     ran = []
     real = crossval_unit.run_unit
 
-    def counted(order):
+    def counted(orders):
         if len(ran) == 2:
             raise KeyboardInterrupt
-        ran.append(order["arm"])
-        return real(order)
+        ran.append(orders[0]["arm"])
+        return real(orders)
 
     monkeypatch.setattr(crossval_unit, "run_unit", counted)
     assert run(with_store, "--technique", "ema").exit_code != 0
     kept = sorted(path.name for path in (with_store / "var").rglob("seed-*.json"))
     assert len(kept) == 2
-    monkeypatch.setattr(crossval_unit, "run_unit", lambda order: ran.append(order["arm"]) or real(order))
+    monkeypatch.setattr(crossval_unit, "run_unit", lambda orders: ran.append(orders[0]["arm"]) or real(orders))
     pages = ["--markdown", str(tmp_path / "table.md"), "--plot", str(tmp_path / "plot.svg")]
     result = run(with_store, "--technique", "ema", "--json", *pages)
     assert result.exit_code == 0, result.output
@@ -213,6 +213,21 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
 
 
 @pytest.mark.slow
+def test_how_a_network_is_asked_needs_no_training_of_its_own(with_store, monkeypatch):
+    from thorax import training
+
+    learned = []
+    real = training.learn
+    monkeypatch.setattr(training, "learn", lambda *args, **more: learned.append(args[1]) or real(*args, **more))
+    result = run(with_store, "--no-control", "--technique", "tta", "--json")
+    assert result.exit_code == 0, result.output
+    arms = json.loads(result.stdout)["tasks"]["x"]["arms"]
+    assert learned == ["custom_cnn"] * 2, "one training a fold, for two arms"
+    assert arms["with tta"]["auroc"]["value"] != arms["custom_cnn"]["auroc"]["value"]
+    assert arms["with tta"]["processor_seconds"] > arms["custom_cnn"]["processor_seconds"] > 0
+
+
+@pytest.mark.slow
 def test_a_unit_compares_every_kind_of_map_with_the_readers_boxes(tmp_path):
     from commands.crossval.unit import run_unit
 
@@ -222,7 +237,7 @@ def test_a_unit_compares_every_kind_of_map_with_the_readers_boxes(tmp_path):
     order |= {"shuffled": False, "seed": 1, "fold": 0, "folds": 3, "fold_seed": 0, "boxes": True, "threads": 1}
     order |= {"key": "k", "store": str(store), "out": str(tmp_path / "unit.json"), "running": str(tmp_path / "running")}
     order |= {"pretrained": str(tmp_path)}
-    assert run_unit(order) == "custom_cnn"
+    assert run_unit([order]) == 1
     unit = json.loads((tmp_path / "unit.json").read_text())
     truth = np.array(unit["truth"])
     assert len(unit["boxes"]) == truth.sum()
