@@ -12,7 +12,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
     A square is the mean over all findings of the task, a circle that over some of them (`--within`).
 
     Args:
-        result: of `commands.crossval.summarise`; its first task is drawn.
+        result: of `commands.crossval.summary.summarise`; its first task is drawn.
         file: a PNG or SVG file.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 FIGURES = ("pointing_game", "iou")
 
 
-def run_unit(orders: Sequence[dict[str, Any]]) -> int:
+def run_unit(orders: Sequence[dict[str, Any]]) -> None:
     """Fit on all folds but one, and write what each arm that shares this fit says of the held-out one.
 
     Args:
@@ -19,9 +19,6 @@ def run_unit(orders: Sequence[dict[str, Any]]) -> int:
             task, arm, kind, architecture, recipe, shuffled, seed, fold, folds, fold_seed, boxes, threads, key, out
             (the file to write), running (a folder for the checkpoint), pretrained (where weights made on phantoms
             lie).
-
-    Returns:
-        How many arms were told of.
     """
     from thorax.files import write_json
     from thorax.preprocessing.store import ImageStore
@@ -44,7 +41,6 @@ def run_unit(orders: Sequence[dict[str, Any]]) -> int:
     for order, facts in zip(orders, answers, strict=True):
         named = {name: order[name] for name in ("key", "task", "arm", "architecture", "seed", "fold", "recipe")}
         write_json(Path(order["out"]), {**named, **about, **facts})
-    return len(orders)
 
 
 def _clocks() -> np.ndarray:

@@ -10,6 +10,7 @@ from trainable_store import add_boxes, quick_recipe, write_store
 from typer.testing import CliRunner
 
 from commands import crossval as command
+from commands.crossval import orders as crossval_orders
 from commands.crossval.arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
 from commands.crossval.drawing import draw
 from commands.crossval.pool import figures, located, narrowed, pool
@@ -161,7 +162,7 @@ def with_store(home, project, monkeypatch, tmp_path):
     monkeypatch.chdir(home)
     shutil.copytree(project / "presets", home / "presets")
     store = write_store(tmp_path / "store", count=80)
-    monkeypatch.setattr(command, "built_store", lambda *_: (store, {"key": "k"}))
+    monkeypatch.setattr(crossval_orders, "built_store", lambda *_: (store, {"key": "k"}))
     return home
 
 
@@ -213,6 +214,24 @@ def test_it_goes_on_where_it_was_and_says_what_it_found(with_store, monkeypatch,
 
 
 @pytest.mark.slow
+def test_what_another_run_of_the_study_has_is_left_to_it(with_store, monkeypatch):
+    from filelock import FileLock
+
+    planned = []
+    real = crossval_orders.unit_orders
+    monkeypatch.setattr(crossval_orders, "unit_orders", lambda *args: planned.append(real(*args)) or planned[-1])
+    run(with_store, "--no-control", "--plan")
+    claim = with_store / f"{planned[0][0]['running']}.lock"
+    claim.parent.mkdir(parents=True)
+    with FileLock(claim):
+        result = run(with_store, "--no-control", "--json")
+        assert "Left to another run of this study: 1 units." in " ".join(result.stderr.split())
+        assert json.loads(result.stdout)["finished"] == 1
+    assert json.loads(run(with_store, "--no-control", "--json").stdout)["finished"] == 2
+    assert not list((with_store / "var" / "crossval" / "study" / "running").iterdir()), "no claim is left behind"
+
+
+@pytest.mark.slow
 def test_how_a_network_is_asked_needs_no_training_of_its_own(with_store, monkeypatch):
     from thorax import training
 
@@ -237,7 +256,7 @@ def test_a_unit_compares_every_kind_of_map_with_the_readers_boxes(tmp_path):
     order |= {"shuffled": False, "seed": 1, "fold": 0, "folds": 3, "fold_seed": 0, "boxes": True, "threads": 1}
     order |= {"key": "k", "store": str(store), "out": str(tmp_path / "unit.json"), "running": str(tmp_path / "running")}
     order |= {"pretrained": str(tmp_path)}
-    assert run_unit([order]) == 1
+    run_unit([order])
     unit = json.loads((tmp_path / "unit.json").read_text())
     truth = np.array(unit["truth"])
     assert len(unit["boxes"]) == truth.sum()
