@@ -9,10 +9,12 @@ from commands.console import out
 
 
 def tell(result: dict[str, Any]) -> None:
-    """Print the tables."""
-    for title, one in tables(result).items():
+    """Print the tables; of boxes only the means, for each finding has as many rows again."""
+    for title, one in tables(result, means=True).items():
         show(title, one)
     out.print(_ending(result))
+    if any(facts["boxes"] for facts in result["tasks"].values()):
+        out.print("Each finding's boxes: --markdown FILE, or --json.")
 
 
 def write(page: Path, result: dict[str, Any]) -> None:
@@ -20,8 +22,8 @@ def write(page: Path, result: dict[str, Any]) -> None:
     keep(page, tables(result), _ending(result))
 
 
-def tables(result: dict[str, Any]) -> dict[str, Table]:
-    """Return each table by its title."""
+def tables(result: dict[str, Any], means: bool = False) -> dict[str, Table]:
+    """Return each table by its title; of boxes all findings, or the means alone."""
     made: dict[str, Table] = {}
     for task, facts in result["tasks"].items():
         about = f"{facts['images']:,} images of {facts['patients']:,} patients, {result['folds']} folds by patient"
@@ -30,7 +32,7 @@ def tables(result: dict[str, Any]) -> dict[str, Table]:
             made[f"{task}: the mean over the findings of {name}"] = _arms(arms, result["base"], result["folds"])
         made[f"{task}: AUROC of each finding"] = _findings(facts["arms"])
         if facts["boxes"]:
-            made[f"{task}: readers' boxes of the held-out folds"] = _boxes(facts["boxes"])
+            made[f"{task}: readers' boxes of the held-out folds"] = _boxes(facts["boxes"], means)
     return made
 
 
@@ -63,12 +65,13 @@ def _findings(arms: dict[str, Any]) -> Table:
     return Table(("finding", "positives", *arms), rows)
 
 
-def _boxes(boxes: dict[str, Any]) -> Table:
+def _boxes(boxes: dict[str, Any], means: bool) -> Table:
     rows = [
         (finding, arm, method, str(told["boxes"]), _figure(told["pointing_game"]), _figure(told["iou"]))
         for arm, methods in boxes.items()
         for method, findings in methods.items()
         for finding, told in findings.items()
+        if finding == "mean" or not means
     ]
     order = {finding: place for place, finding in enumerate(dict.fromkeys(row[0] for row in rows))}
     columns = ("finding", "arm", "method", "boxes", "pointing game", "IoU")

@@ -14,6 +14,7 @@ from commands.crossval import orders as crossval_orders
 from commands.crossval.arms import TECHNIQUES, control_arm, network_arm, reference_arms, technique_arms
 from commands.crossval.drawing import draw
 from commands.crossval.pool import figures, located, narrowed, pool
+from commands.crossval.tables import tell, write
 from commands.crossval.unit import box_agreement
 from thorax.errors import InputError
 from thorax.settings import load
@@ -101,6 +102,20 @@ def test_located_boxes_are_averaged_over_findings_and_methods():
     assert told["mean"]["pointing_game"]["value"] == pytest.approx(2 / 3)
     assert (told["mean"]["boxes"], told["Edema"]["boxes"]) == (3, 2)
     assert told["Effusion"]["iou"]["value"] == pytest.approx(0.2)
+
+
+def test_the_screen_shows_means_of_boxes_and_the_page_every_finding(capsys, tmp_path):
+    case = {"image_id": "a", "finding": "Edema", "methods": {"map": {"pointing_game": 1.0, "iou": 0.2}}}
+    one = pool([unit(1.0, 0, fold, [case]) for fold in range(3)], 3)
+    facts = {"images": 90, "patients": 45, "arms": figures({"base": one}, "base", 50, 0, 0.95), "within": {}}
+    facts["boxes"] = located({"base": one}, 50, 0, 0.95)
+    result = {"base": "base", "folds": 3, "units": 3, "finished": 3, "hours_left": 0, "tasks": {"x": facts}}
+    tell(result)
+    shown = capsys.readouterr().out
+    assert shown.count("0.200 (0.200 to 0.200)") == 1
+    assert "--markdown FILE" in shown
+    write(tmp_path / "page.md", result)
+    assert "| Edema | base | map | 3 | 1.000" in (tmp_path / "page.md").read_text()
 
 
 def test_a_predicted_box_is_compared_by_its_centre_and_its_overlap():
