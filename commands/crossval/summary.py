@@ -64,5 +64,6 @@ def _hours_left(orders: list[dict[str, Any]], units: dict[str, dict[str, Any]]) 
     if not took:
         return None
     usual = sum(map(sum, took.values())) / sum(map(len, took.values()))
-    left = [order["arm"] for order in orders if order["out"] not in units]
-    return sum(sum(took[arm]) / len(took[arm]) if arm in took else usual for arm in left) / 3600
+    # Arms that share a training pay for it once.
+    left = {order["training"]: order["arm"] for order in orders if order["out"] not in units}
+    return sum(sum(took[arm]) / len(took[arm]) if arm in took else usual for arm in left.values()) / 3600
