@@ -64,7 +64,7 @@ class Runs:
         run = connection.create_run(initialise(self._settings), tags=tags, run_name=f"trial {told.number}")
         self._children[told.number] = str(run.info.run_id)
         for key, value in told.values.items():
-            connection.log_param(run.info.run_id, f"train.{key}", value)
+            connection.log_param(run.info.run_id, key, value)
 
     def _epoch(self, told: "Told") -> None:
         from thorax.registry.live import log_curve

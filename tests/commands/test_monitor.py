@@ -157,7 +157,7 @@ def test_a_whole_report_is_drawn_and_stands_in_mlflow(call: Callable[..., Result
     assert Path(tree["page"]).with_name("distributions.html").stat().st_size > 1e6
     (found,) = client(with_registry).search_runs([initialise(with_registry)], "tags.`thorax.kind` = 'monitoring'")
     assert found.data.tags["thorax.verdict"] == "alarm"
-    assert found.data.metrics["brightness/score"] > 1
+    assert found.data.metrics["largest/score"] > 1
     assert np.isfinite(list(found.data.metrics.values())).all()
 
 

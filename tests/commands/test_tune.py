@@ -54,7 +54,7 @@ def test_trials_are_kept_shown_and_become_a_preset(with_store):
         assert {"validation_auroc", "learning_rate", "gradient_norm", "best_validation_auroc"} <= set(
             child.data.metrics
         )
-        assert "train.learning_rate" in child.data.params
+        assert "learning_rate" in child.data.params
 
     # The same name goes on; a number of trials in all leaves nothing to do once they are done.
     again = json.loads(run("--json", "-S", "tune.trials=3").stdout)

@@ -10,8 +10,11 @@ import pandas as pd
 from thorax.calibration import Calibration
 from thorax.files import atomic_path, read_json, write_json
 
-METRICS, ROC, RELIABILITY, CURVES = "metrics.json", "roc.csv", "reliability.csv", "curves.csv"
-FILES = (METRICS, ROC, RELIABILITY, CURVES)
+METRICS, FIGURES, ROC, RELIABILITY, CURVES = "metrics.json", "figures.json", "roc.csv", "reliability.csv", "curves.csv"
+FILES = (METRICS, FIGURES, ROC, RELIABILITY, CURVES)
+
+#: Means over findings that `dvc metrics show` prints: a row that fits 80 columns.
+HEADLINE = ("auroc", "auprc", "ece", "sensitivity", "specificity")
 
 #: Points of a reliability diagram, of equal mass.
 BINS = 10
@@ -31,10 +34,14 @@ def export(candidates: Mapping[str, Folders], winner: str, out: Path) -> None:
     Args:
         candidates: architecture → folders of its steps.
         winner: one of them.
-        out: gets `metrics.json` ({finding: {metric: value}}), `roc.csv`, `reliability.csv` and `curves.csv`.
+        out: gets `metrics.json` (means over findings), `figures.json` ({finding: {metric: value}}), `roc.csv`,
+            `reliability.csv` and `curves.csv`.
     """
     chosen = candidates[winner]
-    write_json(out / METRICS, {"architecture": winner, **_metrics(read_json(chosen.evaluation / "evaluation.json"))})
+    figures = _metrics(read_json(chosen.evaluation / "evaluation.json"))
+    write_json(out / FIGURES, {"architecture": winner, **figures})
+    means = figures.get("mean", {})
+    write_json(out / METRICS, {name: round(means[name], 3) for name in HEADLINE if name in means})
     with np.load(chosen.network / "outputs-test.npz", allow_pickle=False) as outputs:
         logits, truth = outputs["logits"], outputs["truth"]
     calibration = Calibration.load(chosen.calibration)

@@ -24,8 +24,9 @@ from thorax.registry.bundles import fetch_version
 from thorax.registry.contrast import evidence_of
 from thorax.registry.evidence import Evidence, collect, weigh
 from thorax.registry.gates import Gate
-from thorax.registry.record import CODE, log_data, log_figures
+from thorax.registry.record import CODE
 from thorax.registry.register import Registered, register
+from thorax.registry.run_logging import log_data, log_figures
 from thorax.registry.stores import find_store
 from thorax.registry.tracking import client, initialise, speaking
 from thorax.registry.versions import Version, resolve

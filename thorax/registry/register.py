@@ -22,6 +22,7 @@ from thorax.registry.decisions import decide, heal
 from thorax.registry.evidence import FILE, Evidence
 from thorax.registry.gates import Gate, Trial, judge
 from thorax.registry.pyfunc import signature
+from thorax.registry.run_logging import describe_version
 from thorax.registry.tracking import client, initialise, locked, quiet_mlflow, speaking
 from thorax.registry.versions import (
     AGAINST,
@@ -57,6 +58,11 @@ _NEEDS = (
     "pydantic",
 )
 _ARTIFACT = "model"
+_DESCRIPTION = (
+    "Multi-label findings on chest radiographs. Research software, not a medical device.\n\n"
+    "The service answers with the version that has the alias `champion`. `thorax models promote`, `rollback` and "
+    "`history` change and show it; a promotion requires that every gate of the version passed."
+)
 #: All settings under which a version was made, beside its bundle.
 SETTINGS = "settings.json"
 
@@ -130,7 +136,8 @@ def register(
         if known is None:
             run = run_id or _own_run(settings, connection)
             tags = _tags(info, digest, bundle, evaluation, lineage, gates) | {AGAINST: judged}
-            version = _create(settings, connection, bundle, evidence, run, tags, info)
+            description = describe_version(info, evaluation, lineage, gates)
+            version = _create(settings, connection, bundle, evidence, run, tags, info, description)
         else:
             version, gates, run = known.version, known.gates, known.run_id
     with locked(settings), speaking(settings):
@@ -171,9 +178,7 @@ def _ensure_model(settings: Settings, connection: "MlflowClient") -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        connection.create_registered_model(
-            settings.registry.name, description="Multi-label findings on chest radiographs. Research software."
-        )
+        connection.create_registered_model(settings.registry.name, description=_DESCRIPTION)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -229,6 +234,7 @@ def _create(
     run_id: str,
     tags: Mapping[str, str],
     info: Mapping[str, Any],
+    description: str,
 ) -> str:
     """Upload the model to its run, then create the version with all its tags in one call."""
     quiet_mlflow()
@@ -254,12 +260,11 @@ def _create(
         write_json(model / SETTINGS, settings.model_dump(mode="json"))
         connection.log_artifacts(run_id, str(model), _ARTIFACT)
     uri = connection.get_run(run_id).info.artifact_uri
-    kind = "synthetic phantoms" if info["synthetic"] else "radiographs"
     version = connection.create_model_version(
         settings.registry.name,
         source=f"{uri}/{_ARTIFACT}",
         run_id=run_id,
         tags=dict(tags),
-        description=f"{info['architecture']} at {info['size']} px for {', '.join(info['findings'])}, from {kind}.",
+        description=description,
     )
     return str(version.version)

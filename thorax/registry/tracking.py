@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _MARKER = "mlflow-ready.json"
+#: So that MLflow's pages open on training runs, not on traces of language models.
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "Pipeline runs, with a run an architecture below; drift reports; searches; ensembles.",
+}
 _SQLITE = "sqlite:///"
 _SIGN_IN = (
     "Sign in as somebody with the right (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD), "
@@ -154,7 +159,7 @@ def _experiment(settings: Settings, connection: "MlflowClient") -> str:
         return str(found.experiment_id)
     location = artifacts(settings).as_uri() if _database(settings) is not None else None
     try:
-        return str(connection.create_experiment(name, artifact_location=location))
+        return str(connection.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
     except Exception:
         # On a shared server another machine may have been first.
         found = connection.get_experiment_by_name(name)

@@ -17,7 +17,7 @@ from thorax.prediction_log.places import Place
 from thorax.registry.bundles import fetch_version
 from thorax.registry.decisions import history_of
 from thorax.registry.history import DONE
-from thorax.registry.live import log_curve
+from thorax.registry.run_logging import log_drift_figures
 from thorax.registry.tracking import client, initialise, speaking
 from thorax.registry.versions import CHAMPION, resolve
 from thorax.settings import Settings
@@ -111,7 +111,7 @@ def log_report(
         settings: where MLflow is.
         version: of the model that was watched.
         verdict: quiet, warning, alarm or too_few.
-        figures: by name; they become the run's metrics.
+        figures: by name; their largest become the run's metrics, all of them its table.
         folder: the report's pages and JSON, kept as artifacts.
         span: first and last prediction, ISO 8601.
 
@@ -130,7 +130,7 @@ def log_report(
     with speaking(settings):
         run = connection.create_run(experiment, tags=tags, run_name=f"drift: {verdict}")
         run_id = str(run.info.run_id)
-        log_curve(connection, run_id, [(0, figures)])
+        log_drift_figures(connection, run_id, figures)
         connection.log_artifacts(run_id, str(folder), "report")
         connection.set_terminated(run_id)
     return run_id

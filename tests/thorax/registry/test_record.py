@@ -38,6 +38,12 @@ def children(settings: Settings, parent: str) -> dict[str, Any]:
     return {run.data.tags["mlflow.runName"]: run for run in runs}
 
 
+def _table(settings: Settings, run_id: str, name: str) -> pd.DataFrame:
+    """Read an MLflow table."""
+    content = json.loads(Path(client(settings).download_artifacts(run_id, name)).read_text())
+    return pd.DataFrame(content["data"], columns=content["columns"])
+
+
 def test_a_run_is_recorded_whole(
     settings: Settings, candidate: Candidate, other: Candidate, folders: dict[str, Path]
 ) -> None:
@@ -50,16 +56,22 @@ def test_a_run_is_recorded_whole(
 
     parent = client(settings).get_run(facts["run_id"])
     assert parent.info.status == "FINISHED"
-    assert parent.data.params["train.epochs"] == str(settings.train.epochs)
-    assert parent.data.params["registry.gates.max_ece"] == str(settings.registry.gates.max_ece)
-    assert parent.data.metrics["test/mean/auroc"] == 0.9
-    assert parent.data.metrics["test/Edema/auroc/low"] == 0.85
-    assert parent.data.metrics["data/prevalence/Edema"] == 0.25
-    assert (parent.data.metrics["data/images"], parent.data.metrics["data/warnings"]) == (240, 1)
+    params, metrics = parent.data.params, parent.data.metrics
+    assert params["epochs"] == str(settings.train.of("custom_cnn").epochs)
+    assert params["candidates"] == "custom_cnn, resnet50"
+    assert (params["images"], params["data_revision"]) == ("240", "a" * 32 + ".dir")
+    assert len(params) <= 80 and not [name for name in params if "mail" in name or "port" in name or "gates" in name]
+    assert (metrics["test/auroc"], metrics["auroc/Edema"]) == (0.9, 0.9)
+    assert len(metrics) <= 40 and not [name for name in metrics if "low" in name or "high" in name]
+    figures = _table(settings, facts["run_id"], "figures.json")
+    assert figures[(figures["finding"] == "Edema") & (figures["metric"] == "auroc")]["low"].item() == 0.85
+    prevalence = _table(settings, facts["run_id"], "prevalence.json")
+    assert prevalence[["finding", "prevalence"]].values.tolist() == [["Edema", 0.25]]
+    assert "240 images of 120 patients" in parent.data.tags["mlflow.note.content"]
     data = parent.inputs.dataset_inputs[0].dataset
     assert (data.digest, data.name) == ("a" * 32 + ".dir", "phantom")
     names = {item.path for item in client(settings).list_artifacts(facts["run_id"])}
-    assert names == {"model", "selection", "validation"}
+    assert names == {"model", "selection", "validation", "figures.json", "prevalence.json", "settings.yaml"}
 
     runs = children(settings, facts["run_id"])
     assert runs.keys() == {"custom_cnn", "resnet50"}
