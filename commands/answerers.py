@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from thorax.bundle import Bundle
     from thorax.imaging import Radiograph
     from thorax.prediction import Prediction
+    from thorax.settings import Dicom
 
 #: Requests that are on their way at once.
 _SIDE_BY_SIDE = 4
@@ -35,8 +36,9 @@ class Answerer(Protocol):
 class Local:
     """Answers with a bundle."""
 
-    def __init__(self, bundle: "Bundle") -> None:
+    def __init__(self, bundle: "Bundle", accept: "Dicom | None" = None) -> None:
         self._bundle = bundle
+        self._accept = accept
 
     @property
     def version(self) -> str:
@@ -50,7 +52,7 @@ class Local:
         read: list[Radiograph | ThoraxError] = []
         for file in files:
             try:
-                read.append(read_image(file))
+                read.append(read_image(file, accept=self._accept))
             except ImageError as error:
                 read.append(error)
         answers = iter(self._bundle.predict([one for one in read if not isinstance(one, ThoraxError)]))
@@ -61,7 +63,7 @@ class Local:
         from thorax.bundle.drawing import draw
         from thorax.imaging import read_image
 
-        radiograph = read_image(file)
+        radiograph = read_image(file, accept=self._accept)
         prediction = self._bundle.predict([radiograph])[0]
         return prediction, draw(self._bundle, radiograph, prediction)
 

@@ -46,7 +46,8 @@ def predict(
     if url is None:
         from thorax.settings import load
 
-        _answer(Local(_bundle(load(overrides=set_ or ()), bundle, version)), files, target, json)
+        settings = load(overrides=set_ or ())
+        _answer(Local(_bundle(settings, bundle, version), settings.preprocess.dicom), files, target, json)
         return
     from serving.client import Client
 
@@ -145,4 +146,6 @@ def _show(file: Path, prediction: "Prediction") -> None:
     table(escape(str(file)), columns, rows, right=("probability", "cut-off", "uncertainty"))
     for reason in prediction.refer_reasons:
         out.print(f"[bold yellow]Refer to a reader:[/] {escape(reason)}")
+    for sentence in prediction.image.assumptions:
+        out.print(f"Assumed: {escape(sentence)}")
     out.print(escape(prediction.summary) + "\n")

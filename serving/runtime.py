@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from thorax.errors import SettingsError
 from thorax.files import read_json, write_text
 from thorax.prediction_log import place_of
-from thorax.settings import Settings
+from thorax.settings import Dicom, Settings
 
 #: Names the file for the processes that are started; the service is imported by BentoML, which passes no arguments.
 VARIABLE = "THORAX_SERVING"
@@ -27,6 +27,8 @@ class Runtime(BaseModel):
     workers: int
     max_upload_bytes: int
     max_pixels: int
+    #: Which DICOM images are taken.
+    dicom: Dicom = Dicom()
     poll_seconds: float
     #: Requests that may wait or be scored at once in one worker; more are told to come again.
     max_waiting: int = 64
@@ -92,6 +94,7 @@ class Runtime(BaseModel):
             workers=serve.workers,
             max_upload_bytes=serve.max_upload_mib << 20,
             max_pixels=serve.max_pixels,
+            dicom=settings.preprocess.dicom,
             poll_seconds=serve.poll_seconds,
             upload_seconds=serve.upload_seconds,
             max_batch_bytes=serve.max_batch_mib << 20,

@@ -78,7 +78,7 @@ class Scorer:
         bundle = self.holder.get(digest)
         with self.room.hold(min(claimed_pixels(image), self.runtime.max_pixels)):
             with stage("decode"):
-                radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels)
+                radiograph = read_image_bytes(image, max_pixels=self.runtime.max_pixels, accept=self.runtime.dicom)
             radiograph = with_given(radiograph, age, sex, view)
             with self.instruments.scoring():
                 found = bundle.predict([radiograph], stage)[0]

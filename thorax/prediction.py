@@ -84,7 +84,7 @@ class ModelName(_Record):
 
 
 class ImageReport(_Record):
-    """What is known of the image: its format, what was given with it, its statistics, and what was checked."""
+    """What is known of the image: its format, what was given with it, its statistics, what was checked and assumed."""
 
     kind: str
     width: int
@@ -95,6 +95,7 @@ class ImageReport(_Record):
     sex: str | None = None
     statistics: dict[str, float] = {}
     checks: dict[str, str] = {}
+    assumptions: tuple[str, ...] = ()
 
 
 class Prediction(_Record):

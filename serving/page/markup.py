@@ -194,6 +194,8 @@ def facts(prediction: Prediction) -> str:
         "Model": escape(named(prediction.model)),
         "Request": f"<code>{prediction.request_id}</code>, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
     }
+    if image.assumptions:
+        rows["Assumed"] = escape(" ".join(image.assumptions))
     return '<dl class="tx-facts">' + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in rows.items()) + "</dl>"
 
 

@@ -53,9 +53,11 @@ def everything(client: "TestClient | httpx.Client", pixels: np.ndarray) -> list[
     name = PLANTED[0]
     film, png = radiograph_dicom(pixels), picture(pixels)
     broken = [film[: len(film) // 2], film.replace(b"MONOCHROME2", b"Quellenweg!"), film[:300] + b"\xff" * 300]
-    broken.append(radiograph_dicom(pixels, Modality="MRN-774411", BodyPartExamined=PLANTED[2]))
+    broken.append(radiograph_dicom(pixels, Modality="MRN-774411", BodyPartExamined=f"HAND {PLANTED[2]}"))
     broken.append(radiograph_dicom(pixels, Rows=30_000, Columns=30_000))
     answers = []
+    mistyped = radiograph_dicom(pixels, Modality=PLANTED[1], BodyPartExamined=PLANTED[2], ViewPosition=name)
+    answers.append(client.post("/predict", files={"file": mistyped}))
     for image in (film, png):
         answers.append(client.post("/predict", files={"file": (f"{name}.dcm", image)}))
         answers.append(client.post("/explain", files={"file": (f"{name}.dcm", image)}))
@@ -89,7 +91,7 @@ def test_nothing_that_is_kept_names_a_patient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = everything(client, pixels)
-    assert count(runtime.log) == 2 * 2 + 2 + 1 + 0
+    assert count(runtime.log) == 1 + 2 * 2 + 2 + 1 + 0
     monkeypatch.setenv("THORAX_HOME", str(home))
     run: Callable = CliRunner().invoke
     for words in (
@@ -98,7 +100,7 @@ def test_nothing_that_is_kept_names_a_patient(
     ):
         assert run(log_command.app, words).exit_code == 0
     moved = run(log_command.app, ["prune", "--before", "2100-01-01", "--json"])
-    assert json.loads(moved.stdout)["rows"] == 7
+    assert json.loads(moved.stdout)["rows"] == 8
     printed = capfd.readouterr()
     kept = {"what was said": (caplog.text + printed.out + printed.err).encode()}
     kept |= {f"answer {number}": content for number, content in enumerate(answers)}

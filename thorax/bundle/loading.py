@@ -260,6 +260,7 @@ def _report(radiograph: "Radiograph", statistics: dict[str, float]) -> ImageRepo
         sex=radiograph.sex,
         statistics=statistics,
         checks=radiograph.checks,
+        assumptions=radiograph.assumptions,
     )
 
 

@@ -18,7 +18,7 @@ def from_bytes(levels: np.ndarray) -> np.ndarray:
     return levels * np.float32(1 / 255)
 
 
-def stretch(levels: np.ndarray, span: float) -> np.ndarray:
+def stretch(levels: np.ndarray, span: float, inside: np.ndarray | None = None) -> np.ndarray:
     """Scale grey levels of more than eight bits to float32 in [0, 1] by robust percentiles.
 
     Detectors use an unknown part of their range (a 15-bit image may hold 800 to 26,000). Between the 0.5th and 99.5th
@@ -27,9 +27,13 @@ def stretch(levels: np.ndarray, span: float) -> np.ndarray:
     Args:
         levels: any numeric type, shape (H, W).
         span: the width of the range that the file could hold, in grey levels.
+        inside: bool (H, W), the part that decides the contrast; all of it where it is not given.
     """
     step = max(1, int(np.sqrt(levels.size / _SAMPLE)))
-    low, high = np.percentile(levels[::step, ::step], [100 * CLIPPED, 100 * (1 - CLIPPED)])
+    sample = levels[::step, ::step]
+    if inside is not None and (part := inside[::step, ::step]).any():
+        sample = sample[part]
+    low, high = np.percentile(sample, [100 * CLIPPED, 100 * (1 - CLIPPED)])
     if high - low < FLAT * span:
         low = min(float(levels.min()), 0.0)
         high = low + span

@@ -24,6 +24,8 @@ class Radiograph:
         pixel_spacing: (row, column) distance of pixel centres in mm, or None.
         thumbnail: float32 of shape (64, 64), the whole picture squashed: what checks and the perceptual hash look at.
         checks: what looks wrong with the picture: name of the check → one sentence. Empty where nothing does.
+        acquisition: modality, manufacturer, device, detector and position ("lying", "standing"), as far as given.
+        assumptions: what the file leaves open or contradicts, and what was assumed: one sentence each.
     """
 
     pixels: np.ndarray
@@ -37,3 +39,5 @@ class Radiograph:
     pixel_spacing: tuple[float, float] | None = None
     thumbnail: np.ndarray | None = None
     checks: dict[str, str] = field(default_factory=dict)
+    acquisition: dict[str, str] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()

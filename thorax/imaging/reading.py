@@ -6,6 +6,7 @@ from thorax.errors import ImageError
 from thorax.imaging import checks, dicom, raster
 from thorax.imaging.preparation import thumbnail
 from thorax.imaging.radiograph import Kind, Radiograph
+from thorax.settings.reading import Dicom
 
 MAX_PIXELS = 50_000_000
 #: 50 million pixels of 16 bit, uncompressed, with room for a header.
@@ -21,13 +22,15 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
 )
 
 
-def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Radiograph:
+def read_image(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES, accept: Dicom | None = None
+) -> Radiograph:
     """Read a radiograph from a file; see `read_image_bytes`.
 
     Raises:
         ImageError: names the file and says what is wrong with it.
     """
-    return read_image_bytes(read_bytes(path, max_bytes), name=str(path), max_pixels=max_pixels)
+    return read_image_bytes(read_bytes(path, max_bytes), name=str(path), max_pixels=max_pixels, accept=accept)
 
 
 def read_bytes(path: Path | str, max_bytes: int = MAX_BYTES) -> bytes:
@@ -49,7 +52,9 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_BYTES) -> bytes:
     return data
 
 
-def read_image_bytes(data: bytes, *, name: str = "The image", max_pixels: int = MAX_PIXELS) -> Radiograph:
+def read_image_bytes(
+    data: bytes, *, name: str = "The image", max_pixels: int = MAX_PIXELS, accept: Dicom | None = None
+) -> Radiograph:
     """Read a radiograph from the bytes of a PNG, JPEG, TIFF or DICOM file.
 
     The format is told by the bytes, never by a name. Headers are checked against `max_pixels` and against what the
@@ -59,6 +64,7 @@ def read_image_bytes(data: bytes, *, name: str = "The image", max_pixels: int = 
         data: the whole file.
         name: what errors call it.
         max_pixels: refuse larger images.
+        accept: which DICOM images are taken; the settings' defaults where it is not given.
 
     Raises:
         ImageError: it cannot be read, or must not be; the message names the image and the reason.
@@ -66,7 +72,7 @@ def read_image_bytes(data: bytes, *, name: str = "The image", max_pixels: int = 
     try:
         kind = sniff(data)
         if kind == "DICOM":
-            return dicom.read(data, max_pixels)
+            return dicom.read(data, max_pixels, accept)
         pixels, bits, colour = raster.read(data, kind, max_pixels)
     except ImageError as error:
         raise ImageError(f"{name}: {error.message}", error.mend) from error

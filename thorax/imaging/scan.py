@@ -18,6 +18,7 @@ from thorax.errors import ImageError
 from thorax.imaging.hashing import perceptual_hash
 from thorax.imaging.preparation import WHOLE, Crop, Frame, Resize, frame_of, to_network_input
 from thorax.imaging.reading import MAX_PIXELS, read_bytes, read_image_bytes
+from thorax.settings.reading import Dicom
 from thorax.workers import end_with_parent
 
 #: Images a task: enough to make the trip between processes cheap, few enough to keep every core busy to the end.
@@ -37,6 +38,7 @@ class Recipe:
     clahe: bool = False
     crop: Crop = "none"
     max_pixels: int = MAX_PIXELS
+    accept: Dicom | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ def scan_one(root: Path, path: str, recipe: Recipe) -> Scanned:
     try:
         data = read_bytes(root / path)
         result.sha256 = hashlib.sha256(data).hexdigest()
-        image = read_image_bytes(data, name=path, max_pixels=recipe.max_pixels)
+        image = read_image_bytes(data, name=path, max_pixels=recipe.max_pixels, accept=recipe.accept)
     except ImageError as error:
         result.reason = error.message
         return result

@@ -22,7 +22,7 @@ from thorax.preprocessing.store import TARGET, TRUTH, VERSION, ImageStore, shard
 from thorax.settings import Data, Preprocess, Split
 
 #: Raised whenever the same settings would give another store; one of an older recipe is made again.
-RECIPE = 2
+RECIPE = 3
 
 
 def build_store(

@@ -21,7 +21,7 @@ from thorax.preprocessing.shards import Shard
 from thorax.settings import Preprocess, Settings
 
 #: Raised whenever the same settings would give other pixels or other checks; older shards are then not taken.
-RECIPE = 2
+RECIPE = 3
 #: Days after which shards that nobody asked for are removed from a cache.
 KEPT_DAYS = 30
 
@@ -79,7 +79,7 @@ def prepare(
         RoomError: the disk is, or would be, full.
     """
     tell = advance or (lambda step: None)
-    recipe = Recipe(preprocess.size, preprocess.resize, preprocess.clahe, preprocess.crop)
+    recipe = Recipe(preprocess.size, preprocess.resize, preprocess.clahe, preprocess.crop, accept=preprocess.dicom)
     mine = pieces(manifest, preprocess, part)
     keys = [_key(piece, root, recipe) for piece in mine]
     found = [shards.find(key, folders, _digests(piece)) for key, piece in zip(keys, mine, strict=True)]
@@ -138,7 +138,8 @@ def _key(piece: pd.DataFrame, root: Path, recipe: Recipe) -> str:
         digest or _stat(root / path)  # Where the manifest gives no digest, size and time tell.
         for digest, path in zip(_digests(piece), _paths(piece), strict=True)
     ]
-    how = [RECIPE, recipe.size, recipe.resize, recipe.clahe, recipe.crop, recipe.max_pixels]
+    accept = recipe.accept.model_dump(mode="json") if recipe.accept else None
+    how = [RECIPE, recipe.size, recipe.resize, recipe.clahe, recipe.crop, recipe.max_pixels, accept]
     return digest_json([how, piece["image_id"].astype(str).tolist(), _paths(piece), contents])[:32]
 
 

@@ -16,6 +16,7 @@ from thorax.settings.data import (
 from thorax.settings.loading import Paths, Pipeline, Settings, find_home, load, parse
 from thorax.settings.monitoring import Monitor
 from thorax.settings.presets import list_presets
+from thorax.settings.reading import Dicom
 from thorax.settings.registry import Gates, Registry
 from thorax.settings.retraining import Retrain
 from thorax.settings.serving import Serve
@@ -33,6 +34,7 @@ __all__ = [
     "Cluster",
     "Count",
     "Data",
+    "Dicom",
     "Evaluation",
     "Gates",
     "Monitor",

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from thorax import findings as vocabulary
 from thorax.settings.base import Count, Positive, Section, Share
+from thorax.settings.reading import Dicom
 
 Uncertainty = Literal["zeros", "ones", "ignore", "smooth_ones", "smooth_zeros"]
 
@@ -160,3 +161,4 @@ class Preprocess(Section):
     crop: Literal["none", "lungs"] = "none"
     shard_rows: Positive = 4096
     workers: Count = 0
+    dicom: Dicom = Dicom()

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from thorax.errors import ImageError
-from thorax.imaging import codestream, read_image, read_image_bytes
 from thorax.imaging import dicom as reader
+from thorax.imaging import read_image, read_image_bytes
+from thorax.imaging.dicom import codestream
 
 Dicom = Callable[..., bytes]
 
@@ -110,10 +111,10 @@ def test_the_picture_is_turned_upright(
     [
         ({"Modality": "CT"}, "modality CT"),
         ({"Modality": "MR"}, "modality MR"),
-        ({"Modality": None}, "names no modality"),
+        ({"Modality": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "is CT Image Storage"),
         ({"BodyPartExamined": "HAND"}, "body part HAND"),
-        ({"NumberOfFrames": 3}, "3 frames"),
-        ({"PhotometricInterpretation": "RGB"}, "not grey"),
+        ({"PhotometricInterpretation": "RGB"}, "RGB with 1 samples"),
+        ({"PhotometricInterpretation": "HSV"}, "no viewer shows"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "raw detector data"),
         ({"PixelData": None}, "no pixels"),
         ({"Rows": 0}, "0 pixels"),
