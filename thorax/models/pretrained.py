@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thorax.errors import InputError
 from thorax.files import digest_file, digest_json
+from thorax.models import packaged
 from thorax.models.network import Network
 
 #: Mean and standard deviation of ImageNet's grey levels, of a scale of 0 to 1.
@@ -36,8 +37,8 @@ def load_pretrained(
         InputError: the weights cannot be had or read, or are of another shape or architecture.
     """
     if source == "imagenet":
-        network.normalise_by(*_IMAGENET_GREY)
-        _fill(network, _imagenet(architecture), {}, names, f"ImageNet weights of {architecture}")
+        network.normalise_by(*(packaged.GREY if architecture in packaged.PACKAGES else _IMAGENET_GREY))
+        _fill(network, _imagenet(architecture), {}, names, _published(architecture))
         return
     path = phantom_weights(folder, architecture) if from_phantoms(source) else Path(source)
     if path.is_dir():
@@ -97,10 +98,19 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
+def _published(architecture: str) -> str:
+    """Name the published weights of an architecture, with their licence where a package brings them."""
+    package = packaged.PACKAGES.get(architecture)
+    source = f" ({packaged.LICENCE}, from {package.requirement})" if package else ""
+    return f"ImageNet weights of {architecture}{source}"
+
+
 def _imagenet(architecture: str) -> dict[str, Tensor]:
     """Have torchvision (or timm) fetch its ImageNet weights, or find them in its cache."""
     from thorax.models.registry import TIMM, specification
 
+    if architecture in packaged.PACKAGES:
+        return packaged.packaged_weights(architecture)
     name = specification(architecture).imagenet
     if not name:
         raise InputError(f"There are no ImageNet weights for {architecture}.", "Set train.pretrained to none.")

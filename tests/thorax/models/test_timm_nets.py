@@ -60,12 +60,6 @@ def test_what_has_no_map_or_no_such_stride_or_no_such_name_is_refused(stand_in):
         build("timm:plain", 2, pretrained="imagenet")
 
 
-def test_without_the_library_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(InputError, match=r"not installed. Install it: pip install 'thorax\[timm\]'"):
-        build("timm:resnet18", 2)
-
-
 def test_the_settings_take_the_name():
     assert settings.Train(architectures=["timm:resnet18"]).architectures == ("timm:resnet18",)
     with pytest.raises(ValueError, match="unknown architecture 'timm:'"):
