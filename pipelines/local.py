@@ -5,14 +5,18 @@ FOLDER/outputs.json. Whoever started it follows FOLDER/events.jsonl; everything 
 """
 
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import Any
 
+from thorax.endings import last_lines
 from thorax.errors import ThoraxError
 from thorax.events import Reporter
 from thorax.files import read_json, write_json
@@ -66,6 +70,56 @@ def _run(folder: Path, order: dict[str, object]) -> None:
         write_json(folder / "outputs.json", {name: run.outputs[name].path for name in Trained._fields})
 
 
+def _handle_steps() -> None:
+    """Have Kubeflow's local runner start its steps by `start_step`.
+
+    Its own way pastes the interpreter's path unquoted into a shell script, and into every argument that holds the word
+    "python3"; and of a step that failed it keeps neither the exit code nor what was printed.
+    """
+    from kfp.local import status, subprocess_task_handler
+
+    class Handler(subprocess_task_handler.SubprocessTaskHandler):
+        def run(self) -> status.Status:
+            code = start_step(with_interpreter(self.full_command, sys.executable), self.env_vars)
+            return status.Status.FAILURE if code else status.Status.SUCCESS
+
+    subprocess_task_handler.SubprocessTaskHandler = Handler
+
+
+def with_interpreter(command: list[str], interpreter: str) -> list[str]:
+    """Return a step's command with `python3` in its shell scripts replaced by an interpreter, quoted for the shell.
+
+    >>> with_interpreter(["sh", "-ec", "python3 -m x", "--root", "/python3"], "/my folder/python")
+    ['sh', '-ec', "'/my folder/python' -m x", '--root', '/python3']
+    """
+    before = ["", *command]  # a script follows the shell's -c
+    return [
+        part.replace("python3", shlex.quote(interpreter)) if option in ("-c", "-ec") else part
+        for option, part in zip(before, command, strict=False)
+    ]
+
+
+def start_step(command: list[str], environment: dict[str, str]) -> int:
+    """Run a step's command, printing what it prints; report how it ended where it failed. Return its exit code."""
+    last: deque[str] = deque(maxlen=200)
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **environment},
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stdout.write(line)
+            last.append(line)
+    if process.returncode:
+        name = command[command.index("--function_to_execute") + 1] if "--function_to_execute" in command else "step"
+        Reporter(name).emit("died", code=process.returncode, said=last_lines(last))
+    return process.returncode
+
+
 def run_compiled(source: Path, arguments: dict[str, Any], var: Path) -> Any:
     """Run a compiled pipeline in this process, a process a step, and return Kubeflow's task with its outputs.
 
@@ -79,6 +133,7 @@ def run_compiled(source: Path, arguments: dict[str, Any], var: Path) -> Any:
     """
     from kfp import components, local
 
+    _handle_steps()
     local.init(
         local.SubprocessRunner(use_venv=False),
         pipeline_root=str(var / "steps"),

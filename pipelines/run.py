@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.reports import write_reports
-from thorax import errors, steps
+from thorax import endings, errors, steps
+from thorax.endings import last_of, with_words
 from thorax.errors import ThoraxError
 from thorax.events import FILE, read_events
 from thorax.files import read_json, write_json
@@ -237,10 +238,16 @@ def _raise_failure(history: list[dict[str, Any]], code: int, folder: Path) -> No
         if kind is None:
             raise ThoraxError(f"The step {where} failed: {event['message']}", f"The whole log: {folder / 'log.txt'}")
         raise kind(f"[{where}] {event['message']}", event["mend"])
-    raise ThoraxError(
-        f"The pipeline stopped (exit code {code}).",
-        f"The log says why: {folder / 'log.txt'}. Running again repeats only what had not finished.",
-    )
+    again = f"Run it again: only what had not finished is repeated. The whole log: {folder / 'log.txt'}"
+    for event in history:
+        begun = [e["label"] for e in history if e["event"] == "begin" and e["step"] == event["step"]]
+        open_ = [label for label in begun if (event["step"], label) not in ended]
+        if event["event"] != "died" or (begun and not open_):
+            continue
+        where = f"{event['step']} {open_[0] if len(open_) == 1 else ''}".strip()
+        raise ThoraxError(with_words(f"The step {where} {endings.ended(event['code'])}.", event["said"]), again)
+    said = "\n".join(event["message"] for event in history if event["event"] == "stopped")
+    raise ThoraxError(with_words(f"The pipeline {endings.ended(code)}.", said or last_of(folder / "log.txt")), again)
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:

@@ -20,6 +20,7 @@ from serving.receiver import Receiver
 from serving.runtime import VARIABLE, Runtime
 from serving.security.journals import AuditLog
 from serving.security.keys import digest_of, new_token
+from thorax.endings import ended, last_of, with_words
 from thorax.errors import SettingsError, ThoraxError
 from thorax.settings import Settings
 
@@ -41,6 +42,8 @@ class Running:
     page: str | None
     log: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    #: Where in the log these processes began to write.
+    log_begin: int = 0
     #: The service's own certificate, where it speaks https.
     certificate: Path | None = None
     #: A key for the page and for this process.
@@ -64,13 +67,15 @@ class Running:
         """Look whether everything still runs.
 
         Raises:
-            StartError: names the process that ended, and its log.
+            StartError: says which process ended, how, and what it printed last.
         """
         for name, process in self.processes.items():
             if process.poll() is not None:
-                raise StartError(
-                    f"The {name} ended by itself with status {process.returncode}.", f"Its log is {self.log}."
-                )
+                raise self.failure(f"The {name} {ended(process.returncode)}.")
+
+    def failure(self, message: str) -> StartError:
+        """Return an error that says what the processes printed last."""
+        return StartError(with_words(message, last_of(self.log, self.log_begin)), f"The whole log: {self.log}")
 
     def state(self) -> str:
         """Say in one line what is being served, or why nothing is."""
@@ -135,7 +140,7 @@ def launched(
 
     Raises:
         BundleError: `bundle` is not one, or is damaged.
-        StartError: a process did not start; names its log.
+        StartError: a process did not start; says what it printed last.
     """
     runtime = Runtime.of(settings)
     runtime.folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +161,7 @@ def launched(
             if receiver is not None:
                 stack.callback(receiver.close)
         stream = stack.enter_context(log.open("ab"))
+        started.log_begin = stream.tell()
         environment = _environment(settings, runtime)
         page_environment = environment | {KEY: started.key} | ({CERTIFICATE: str(certificate)} if certificate else {})
         command = [*_tied(), "serving.supervisor", "serve", "serving.service:Thorax", "--host", host]
@@ -306,7 +312,7 @@ def _wait(started: Running, route: str, publisher: Publisher | None = None) -> N
         if publisher is not None and publisher.settled and publisher.problem is not None:
             raise publisher.problem
         time.sleep(0.1)
-    raise StartError(f"The service is not up after {_READY_SECONDS:.0f} s.", f"Its log is {started.log}.")
+    raise started.failure(f"The service is not up after {_READY_SECONDS:.0f} s.")
 
 
 def _free_port(host: str) -> int:

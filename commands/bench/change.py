@@ -127,7 +127,7 @@ def _wait_for(started: "Running", version: str) -> None:
         if answer.status_code == httpx.codes.OK and answer.json()["model"]["version"] == version:
             return
         time.sleep(0.05)
-    raise TimeoutError(f"version {version} is not served after a minute; see {started.log}")
+    raise started.failure(f"Version {version} is not served after a minute.")
 
 
 def measure_kills(settings: "Settings", bundle: Path, image: bytes, clients: int, kills: int) -> list[Figure]:
@@ -206,7 +206,7 @@ def _wait_for_two(supervisor: int, started: "Running") -> None:
         if up and len(workers(supervisor)) >= 2:
             return
         time.sleep(0.05)
-    raise TimeoutError(f"the worker was not replaced within a minute; see {started.log}")
+    raise started.failure("The worker was not replaced within a minute.")
 
 
 def _wait_for_port(port: int) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from commands.bench.change import measure_kills, measure_swaps
 from commands.bench.figures import Figure
-from serving.launch import running
+from serving import launch
+from serving.launch import StartError, running
 from thorax.errors import BundleError, SettingsError
 from thorax.settings import load
 
@@ -54,6 +55,21 @@ def test_the_page_has_the_port_after_the_services_where_it_can() -> None:
 def failed(figures: list[Figure], but: str = "p99") -> list[Figure]:
     """The figures that are not as they should be; times are for a quiet machine to judge."""
     return [one for one in figures if one.good is False and but not in one.what]
+
+
+def test_a_service_that_does_not_start_says_why(home: Path, sample_bundle: Path, monkeypatch) -> None:
+    monkeypatch.setattr(launch, "_tied", lambda: [sys.executable, "-c", "import nowhere"])
+    with (
+        pytest.raises(StartError, match=r"(?s)service ended with exit code 1.*No module named 'nowhere'"),
+        running(load(home), sample_bundle),
+    ):
+        pass
+    monkeypatch.setattr(launch, "_tied", lambda: ["sh", "-c", "kill -9 $$"])
+    with (
+        pytest.raises(StartError, match=r"was killed .SIGKILL., probably because memory ran out"),
+        running(load(home), sample_bundle),
+    ):
+        pass
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from thorax.endings import ended, last_lines, with_words
 from thorax.errors import InputError, RegistryError, ThoraxError
 from thorax.files import read_json
 from thorax.provenance import hardware, versions
@@ -212,9 +213,8 @@ def _run(place: Path) -> Path:
     command = [sys.executable, "-m", "commands.main", "pipeline", "run", "--reason", "reproduction", "--json"]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise ThoraxError(
-            f"The pipeline did not run again: {' '.join(lines[-3:])[:600] or f'exit code {done.returncode}'}",
+            with_words(f"The pipeline {ended(done.returncode)}.", last_lines(done.stderr.splitlines(), 6)),
             "Keep the scratch project with --keep FOLDER and look at var/runs there.",
         )
     summary = json.loads(done.stdout[done.stdout.index("{") :])

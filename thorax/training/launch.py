@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thorax import errors, settings
+from thorax.endings import ended, last_lines, with_words
 from thorax.errors import ThoraxError
 from thorax.files import read_json, write_json
 from thorax.training.step import TrainingError
@@ -100,7 +101,7 @@ def _run(order: Path, processes: int, threads: int, report: Callable[[dict[str, 
                 os.killpg(process.pid, signal.SIGKILL)
             raise
         log.seek(0)
-        return code, "\n".join(log.read().splitlines()[-15:])
+        return code, last_lines(log, 15)
 
 
 def _raise_refusal(folder: Path, architecture: str, code: int, last: str) -> None:
@@ -110,6 +111,6 @@ def _raise_refusal(folder: Path, architecture: str, code: int, last: str) -> Non
         raise kind(told["message"], told["mend"])
     if code:
         raise TrainingError(
-            f"{architecture}: a training process ended with code {code}. Its last words:\n{last}",
+            with_words(f"{architecture}: a training process {ended(code)}.", last),
             "Run again: training goes on from its checkpoint.",
         )

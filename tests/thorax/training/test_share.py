@@ -56,7 +56,7 @@ def test_zero_processes_are_one_a_gpu(monkeypatch, asked, gpus, device, found):
 
 
 def test_what_a_process_refused_is_raised_here_and_a_death_is_told(tmp_path):
-    with pytest.raises(TrainingError, match=r"(?s)ended with code 9.*out of luck"):
+    with pytest.raises(TrainingError, match=r"(?s)ended with exit code 9.*out of luck"):
         _raise_refusal(tmp_path, "custom_cnn", 9, "out of luck")
     told = {"message": "No positives of Mass.", "mend": "Leave it out.", "kind": "InputError"}
     (tmp_path / "error-1.json").write_text(json.dumps(told))
