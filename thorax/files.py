@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from thorax.errors import InputError, RoomError
 
 _CHUNK = 1 << 20
+_SQLITE = ("sqlite:///", "sqlite+pysqlite:///")
 
 
 @contextmanager
@@ -160,3 +162,27 @@ def digest_folder(folder: Path | str, skip: frozenset[str] = frozenset()) -> dic
     files = sorted(path for path in root.rglob("*") if path.is_file())
     names = [path.relative_to(root).as_posix() for path in files]
     return {name: digest_file(path) for name, path in zip(names, files, strict=True) if name not in skip}
+
+
+def sqlite_url(file: Path) -> str:
+    """Return SQLAlchemy's address of a SQLite file, with the characters escaped that mean something in an address.
+
+    >>> sqlite_url(Path("/a b/c.db")), sqlite_url(Path("/50%?/c.db"))
+    ('sqlite:////a b/c.db', 'sqlite+pysqlite:////50%25%3F/c.db')
+    """
+    path = str(file)
+    escaped = path.replace("%", "%25").replace("?", "%3F")
+    # With its driver named, MLflow does not make a folder of the escaped name.
+    return f"{_SQLITE[0]}{path}" if path == escaped else f"{_SQLITE[1]}{escaped}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite address; None where the address is of something else.
+
+    >>> [str(sqlite_file(sqlite_url(Path(path)))) for path in ("/a b/c.db", "/50%?/%20.db")]
+    ['/a b/c.db', '/50%?/%20.db']
+    """
+    for prefix in _SQLITE:
+        if url.startswith(prefix):
+            return Path(unquote(url.removeprefix(prefix)))
+    return None

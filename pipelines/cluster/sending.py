@@ -27,7 +27,7 @@ def check(settings: Settings) -> "Consignment":
     """
     from thorax.datasets import arrival, versioning
 
-    if settings.registry.tracking_uri is None or settings.registry.tracking_uri.startswith(("sqlite:", "file:", "/")):
+    if settings.registry.tracking_uri is None or settings.registry.tracking_uri.startswith(("sqlite", "file:", "/")):
         raise SettingsError(
             "registry.tracking_uri is a file of this machine: steps on a cluster cannot reach it.",
             "Set it to the address of an MLflow server that the cluster reaches, e.g. http://mlflow.mlops:5000.",

@@ -8,32 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
-from own_project import OwnProject
+from own_project import SMALL, OwnProject
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-SETTINGS = {
-    "train.architectures": ["custom_cnn"],
-    "train.epochs": 3,
-    "train.threads": 1,
-    "train.overrides": {},
-    "train.batch_size": 16,
-    "preprocess.size": 48,
-    "preprocess.shard_rows": 64,
-    "pipeline.parts": 2,
-    "evaluation.bootstrap": 60,
-    "registry.gates.min_mean_auroc": 0.0,
-    "registry.gates.min_auroc": 0.0,
-    "registry.gates.max_ece": 1.0,
-    "validation.min_positives": 2,
-}
 
 
 class Project(OwnProject):
     """A project of one's own that holds the pipeline's sources, as a clone does."""
 
     def __init__(self, folder: Path, source: Path) -> None:
-        super().__init__(folder, source, SETTINGS)
+        super().__init__(folder, source, SMALL)
         for name in ("dvc.yaml", ".gitignore"):
             shutil.copy(source / name, folder / name)
         for name in ("components", "pipelines", "presets", "thorax"):  # what the stages of dvc.yaml depend on

@@ -77,3 +77,18 @@ def test_an_error_keeps_its_mend_between_processes():
 def test_the_nearest_word_is_offered_or_all_are_listed():
     assert nearest("cardiomegalie", ["Cardiomegaly", "Edema"]) == "Did you mean Cardiomegaly?"
     assert nearest("xyz", ["Cardiomegaly", "Edema"]) == "Known: Cardiomegaly, Edema."
+
+
+@pytest.mark.parametrize("name", ["my folder", "50% #1", "%20", "a?b=c&d", "ü 'q' \"d\" $x;(e)"])
+def test_an_address_of_a_database_opens_the_file_that_it_names(tmp_path, name):
+    from sqlalchemy import create_engine, text
+
+    file = tmp_path / name / "x.db"
+    file.parent.mkdir()
+    engine = create_engine(files.sqlite_url(file))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (a INTEGER)"))
+    engine.dispose()
+    assert file.stat().st_size
+    assert files.sqlite_file(files.sqlite_url(file)) == file
+    assert files.sqlite_file("postgresql://host/name") is None

@@ -20,6 +20,12 @@ def test_an_override_wins_over_the_file(home):
     assert settings.data.uncertain.of("Mass") == "zeros"
 
 
+@pytest.mark.parametrize("name", ["50% #1", "[1]", "{a}", "~ b", "2026", "a: b"])
+def test_a_folder_given_as_an_override_is_taken_as_it_is_typed(home, name):
+    assert load(home, [f"data.root={name}/data"]).data_root == home / name / "data"
+    assert load(home, [f"paths.var={name}"]).var == home / name
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

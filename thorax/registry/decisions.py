@@ -203,7 +203,7 @@ def _apply(settings: Settings, connection: "MlflowClient", entry: Entry) -> None
 
 def _head_key(settings: Settings) -> str:
     """Where the registry remembers this history; on a shared server each machine has its own."""
-    return "thorax.history" if settings.tracking_uri.startswith("sqlite:") else f"thorax.history.{socket.gethostname()}"
+    return "thorax.history" if settings.tracking_uri.startswith("sqlite") else f"thorax.history.{socket.gethostname()}"
 
 
 def _tags(settings: Settings, connection: "MlflowClient") -> dict[str, str]:

@@ -7,11 +7,13 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thorax.errors import RegistryError, ThoraxError
-from thorax.files import write_json
+from thorax.files import sqlite_file, sqlite_url, write_json
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": "Pipeline runs, with a run an architecture below; drift reports; searches; ensembles.",
 }
-_SQLITE = "sqlite:///"
 _SIGN_IN = (
     "Sign in as somebody with the right (MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD), "
     "or ask the server's administrator for it."
@@ -42,6 +43,19 @@ def quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    escape_installation()
+
+
+@cache
+def escape_installation() -> None:
+    """Let MLflow migrate its database where the path of its own package holds a "%", which Alembic interpolates."""
+    found = find_spec("mlflow")
+    if found is None or "%" not in str(found.origin):
+        return
+    from mlflow.store.db import utils
+
+    folder = utils._get_package_dir()
+    utils._get_package_dir = lambda: folder.replace("%", "%%")
 
 
 @contextmanager
@@ -175,7 +189,7 @@ def _create_database(settings: Settings, database: Path) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
     temporary = database.with_name(f".{database.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        store = SqlAlchemyStore(f"{_SQLITE}{temporary}", artifacts(settings).as_uri())
+        store = SqlAlchemyStore(sqlite_url(temporary), artifacts(settings).as_uri())
         store.engine.dispose()
         temporary.replace(database)
     finally:
@@ -184,8 +198,7 @@ def _create_database(settings: Settings, database: Path) -> None:
 
 def _database(settings: Settings) -> Path | None:
     """The SQLite file behind the address, or None where the address is something else."""
-    uri = settings.tracking_uri
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+    return sqlite_file(settings.tracking_uri)
 
 
 def _state(settings: Settings) -> dict[str, str]:

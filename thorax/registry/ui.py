@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from thorax.registry.tracking import artifacts, initialise, quiet_mlflow
@@ -10,7 +11,7 @@ from thorax.settings import Settings
 
 def needs_server(settings: Settings) -> bool:
     """Whether the project keeps its own SQLite; a configured server has pages already."""
-    return settings.tracking_uri.startswith("sqlite:")
+    return settings.tracking_uri.startswith("sqlite")
 
 
 def become_server(settings: Settings, port: int) -> NoReturn:
@@ -24,5 +25,6 @@ def become_server(settings: Settings, port: int) -> NoReturn:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     places = ["--backend-store-uri", settings.tracking_uri, "--default-artifact-root", artifacts(settings).as_uri()]
     # Without its job runner MLflow starts two processes in place of ten, in a third of the time.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent / "startup"), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONPATH": path}
     os.execve(sys.executable, [*command, *places], environment)  # noqa: S606

@@ -163,7 +163,7 @@ def remove(settings: Settings, which: str) -> Webhook:
 
 
 def _require_server(settings: Settings) -> None:
-    if settings.tracking_uri.startswith("sqlite:"):
+    if settings.tracking_uri.startswith("sqlite"):
         raise RegistryError(
             "The registry is a file on this machine, and a file sends no webhooks.",
             "A service here sees a new champion by itself. For others, start a server (make mlflow) and name its "

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import Field, ValidationError
 
 from thorax.errors import SettingsError, ThoraxError
-from thorax.files import digest_json
+from thorax.files import digest_json, sqlite_url
 from thorax.settings.base import Positive, Section, explain
 from thorax.settings.cluster import Cluster
 from thorax.settings.data import Data, Preprocess, Split, Validation
@@ -74,7 +74,7 @@ class Settings(Section):
     @property
     def tracking_uri(self) -> str:
         """MLflow's address: the configured server, or SQLite under `var`."""
-        return self.registry.tracking_uri or f"sqlite:///{self.var / 'mlflow.db'}"
+        return self.registry.tracking_uri or sqlite_url(self.var / "mlflow.db")
 
     def digest(self) -> str:
         """SHA-256 of all settings, without the place where they were read."""
@@ -151,6 +151,15 @@ def parse(tree: dict[str, Any], home: Path, origin: str = "settings") -> Setting
         raise SettingsError(f"{origin}: {error.message}", error.mend) from error
 
 
+def _is_path(keys: Sequence[str]) -> bool:
+    """Whether a setting is a file or a folder."""
+    kind: Any = Settings
+    for key in keys:
+        field = getattr(kind, "model_fields", {}).get(key)
+        kind = field.annotation if field is not None else None
+    return kind is Path or Path in get_args(kind)
+
+
 def _apply(tree: dict[str, Any], override: str) -> None:
     """Set one `a.b=value` in the tree."""
     path, sign, text = override.partition("=")
@@ -160,7 +169,11 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"Override {override!r}: the value is not valid YAML.") from error
+        if not _is_path(keys):
+            raise SettingsError(f"Override {override!r}: the value is not valid YAML.") from error
+        value = text
+    if _is_path(keys) and value is not None and not text.startswith(("'", '"')):
+        value = text  # a folder's name may hold " #", brackets or only digits
     branch = tree
     for key in keys[:-1]:
         below = branch.setdefault(key, {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorax import settings
 from thorax.errors import InputError
-from thorax.files import digest_json
+from thorax.files import digest_json, sqlite_url
 from thorax.settings import Range, with_values
 from thorax.training.checkpoint import first_difference
 from thorax.training.run import learn
@@ -59,7 +59,7 @@ def open_study(file: Path, basis: dict[str, Any], tune: settings.Tune, seed: int
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     file.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
-        storage=f"sqlite:///{file}",
+        storage=sqlite_url(file.absolute()),
         study_name=file.stem,
         direction="maximize",
         load_if_exists=True,
