@@ -1,4 +1,4 @@
-"""The page of a report, in words first: what is said, what moved, how the model does."""
+"""The page of a drift report: verdict, largest changes, all figures, performance."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,23 +21,23 @@ _MEASURES = {
     "d": "decisions on {}",
     "c": "conformal answers on {}",
     "u": "uncertainty on {}",
-    "heat_x": "where the heatmap of {} lies, across",
-    "heat_y": "where the heatmap of {} lies, down",
+    "heat_x": "horizontal position of the heatmap of {}",
+    "heat_y": "vertical position of the heatmap of {}",
     "heat_spread": "spread of the heatmap of {}",
     "heat_outside": "share of the heat of {} outside the lungs",
-    "heat_agreement": "agreement of the heatmap of {} with where it usually lies",
+    "heat_agreement": "agreement of the heatmap of {} with its usual position",
     "performance": "measured AUROC of {}",
 }
 _NAMED = {
     "view": "view",
     "age": "age",
     "sex": "sex",
-    "ood_score": "strangeness of the image",
-    "ood": "share of strange images",
+    "ood_score": "out-of-distribution score",
+    "ood": "share out of distribution",
     "bits": "image: bit depth",
-    "embedding": "what the network sees of the images",
-    "failures": "share of requests that failed",
-    "latency": "time that an image takes (95th percentile, ms)",
+    "embedding": "image embedding",
+    "failures": "share of failed requests",
+    "latency": "response time (95th percentile, ms)",
 } | {name: f"image: {name}" for name in STATISTICS}
 #: Of the groups in which figures stand on the page, in its order.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -46,7 +46,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Conformal answers": ("conformal",),
     "Uncertainty": ("uncertainty",),
     "Image statistics": ("image",),
-    "Strangeness, and what the network sees": ("novelty", "embedding"),
+    "Out of distribution and embedding": ("novelty", "embedding"),
     "Patients and views": ("view", "age", "sex"),
     "Heatmaps": ("heat",),
 }
@@ -55,7 +55,7 @@ _DRAWN = 6
 
 
 def said(column: str) -> str:
-    """Return a figure's name as a person says it.
+    """Return the display name of a figure.
 
     >>> said("heat_x_Pleural_Thickening")
     'where the heatmap of pleural thickening lies, across'
@@ -70,7 +70,7 @@ def said(column: str) -> str:
 
 
 def headline(verdict: "Verdict") -> str:
-    """Say the verdict in one sentence."""
+    """Return the verdict in one sentence."""
     window = verdict.window
     if verdict.status == "too_few":
         if not window.rows:
@@ -89,20 +89,20 @@ def headline(verdict: "Verdict") -> str:
 
 
 def explanation(verdict: "Verdict") -> str:
-    """Say what the status means, and what comes next."""
+    """Return what the status means and what to do next."""
     if verdict.status == "alarm":
         return (
-            "What is named moved further than chance allows, in enough windows in a row or very far at once. "
-            "Look at what changed (a detector, an export, the patients) before relying on further answers."
+            "These figures exceed their cut-offs in enough consecutive windows, or by far in this one. "
+            "Find out what changed (a detector, an export, the patients) before you rely on further answers."
         )
     if verdict.status == "warning":
         return (
-            f"Something moved further than chance usually allows. It alarms when the same figure is beyond its cut-off "
-            f"in {verdict.persistence} windows in a row; figures that are only to be warned of never do."
+            f"These figures exceed their cut-offs. An alarm follows when the same figure exceeds its cut-off "
+            f"in {verdict.persistence} windows in a row; warning-only figures never raise an alarm."
         )
     if verdict.status == "too_few":
-        return "On so few predictions a verdict would be a coin's toss; the figures below are for information."
-    return "Nothing that is watched is beyond its cut-off."
+        return "There are too few predictions for a verdict; the figures below are for information."
+    return "No figure exceeds its cut-off."
 
 
 def render(found: "Examination", distributions: bool) -> str:
@@ -167,7 +167,7 @@ def _labels(column: Column) -> list[str]:
 
 
 def moment(text: str) -> str:
-    """Return a moment as a person reads it."""
+    """Return a time to the minute."""
     return text[:16].replace("T", " ")
 
 

@@ -1,4 +1,4 @@
-"""The comparison page: two versions side by side, for whoever decides which of them answers. One HTML file, whole."""
+"""The page that compares two versions, as one HTML file."""
 
 import base64
 import io
@@ -92,20 +92,20 @@ def write_page(settings: Settings, one: Version, two: Version, out: Path, store:
 
 
 def verdict(found: dict[str, Any], one: Version, two: Version) -> str:
-    """Say in one sentence what the test patients tell of the two."""
+    """Return the result of the comparison in one sentence."""
     mean = found["metrics"]["mean"].get("auroc")
     if not mean or mean["difference"]["low"] is None:
-        return "These test patients are too few to compare the two."
+        return "There are too few test patients to compare the two versions."
     d = mean["difference"]
     text = (
-        f"Mean AUROC {mean['one']['value']:.3f} of version {one.version} against {mean['two']['value']:.3f} of version "
-        f"{two.version}: a difference of {_signed(d)}."
+        f"Mean AUROC is {mean['one']['value']:.3f} for version {one.version} and {mean['two']['value']:.3f} for "
+        f"version {two.version}, a difference of {_signed(d)}."
     )
     if d["low"] > 0:
-        return f"Version {one.version} ranks these patients better. {text}"
+        return f"Version {one.version} is better on these patients. {text}"
     if d["high"] < 0:
-        return f"Version {two.version} ranks these patients better. {text}"
-    return f"By their ranking these patients do not tell the two apart. {text}"
+        return f"Version {two.version} is better on these patients. {text}"
+    return f"The two versions do not differ significantly on these patients. {text}"
 
 
 def _forest(found: dict[str, Any]) -> "Figure":
@@ -137,7 +137,7 @@ def _forest(found: dict[str, Any]) -> "Figure":
 
 
 def _reliability(common: Common, versions: tuple[str, str], bins: int = 8) -> "Figure":
-    """Draw what happened against what was promised, of both models, with 95% Wilson intervals."""
+    """Draw observed against predicted frequency of both models, with 95% Wilson intervals."""
     from thorax.evaluation.calibration_error import equal_mass_bins
     from thorax.evaluation.canvas import BLUE, LINE, ORANGE, legend_above, panels, words
     from thorax.evaluation.resampling import wilson
@@ -168,7 +168,7 @@ def _reliability(common: Common, versions: tuple[str, str], bins: int = 8) -> "F
 
 
 def _pictures(common: Common, bundles: tuple[Bundle, Bundle], place: Path) -> list[Disagreement]:
-    """Draw the images on which the two disagree most, each with either one's heat."""
+    """Draw the images with the largest disagreement, with the heatmap of each model."""
     from thorax.preprocessing.store import ImageStore
 
     store = ImageStore.open(place)

@@ -107,7 +107,7 @@ def test_predictions_from_the_future_are_left_out_and_counted(look: Any, tmp_pat
     frame.loc[300:, "time"] += pd.Timedelta(days=700)
     found = look(frame, now=datetime(2026, 1, 3, tzinfo=UTC), out=tmp_path / "r")
     assert (found.verdict.window.rows, found.verdict.window.skewed) == (300, 100)
-    assert "100 predictions bear a time in the future" in found.page.read_text()
+    assert "100 predictions have a time in the future" in found.page.read_text()
 
 
 def test_a_long_window_is_looked_at_evenly(look: Any, settings: Settings, tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ def page(settings: Settings, out: Path, store: Path | None = None) -> str:
 def test_it_holds_everything_and_fetches_nothing(with_registry: Settings, tmp_path: Path) -> None:
     text = page(with_registry, tmp_path / "page.html")
     assert not re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', text)
-    for words in ("Version 2 against version 1", "Reliability", "Subgroups", "sex: F", "Gates", "params_digest"):
+    for words in ("Version 2 compared with version 1", "Reliability", "Subgroups", "sex: F", "Gates", "params_digest"):
         assert words in text
     assert "Synthetic" in text
-    assert "do not tell the two apart" in text
+    assert "do not differ significantly" in text
     assert "no pictures" in text
 
 
@@ -47,7 +47,11 @@ def test_images_on_which_they_disagree_are_drawn_with_both_heats(
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.01, 0.03, "Version 2 ranks"), (-0.03, -0.01, "Version 1 ranks"), (-0.01, 0.01, "do not tell the two apart")],
+    [
+        (0.01, 0.03, "Version 2 is better"),
+        (-0.03, -0.01, "Version 1 is better"),
+        (-0.01, 0.01, "do not differ significantly"),
+    ],
 )
 def test_the_verdict_goes_by_the_interval(with_registry: Settings, low: float, high: float, words: str) -> None:
     figure = {"value": 0.8, "low": 0.7, "high": 0.9}
