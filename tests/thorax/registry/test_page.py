@@ -25,7 +25,7 @@ def test_it_holds_everything_and_fetches_nothing(with_registry: Settings, tmp_pa
         assert words in text
     assert "Synthetic" in text
     assert "do not differ significantly" in text
-    assert "no pictures" in text
+    assert "not on this machine" in text
 
 
 def test_images_on_which_they_disagree_are_drawn_with_both_heats(
