@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.console import out, print_json, table
+from commands.console import err, out, print_json, table
 from thorax.errors import InputError
 
 if TYPE_CHECKING:
     from commands.answerers import Answerer
     from thorax.bundle import Bundle
     from thorax.prediction import Prediction
-    from thorax.settings import Settings
+    from thorax.settings import Dicom, Settings
 
 Set = Annotated[
     list[str] | None,
@@ -22,10 +22,14 @@ Set = Annotated[
 _WORDS = {"present": "[bold]present[/]", "absent": "absent", "uncertain": "[italic]uncertain[/]"}
 #: Seconds to wait, in all, for a service that says to come again later.
 _PATIENCE = 120.0
+#: Files that are named when they are left out; of more, their number is given.
+_TOLD = 10
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Radiographs (PNG, JPEG, TIFF, DICOM), or folders of them.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Radiographs (PNG, JPEG, TIFF, DICOM), zipped studies, or folders of them.")
+    ],
     bundle: Annotated[Path | None, typer.Option(help="A bundle folder, in place of the registry's champion.")] = None,
     version: Annotated[str | None, typer.Option(help="A version of the registry, or an alias.")] = None,
     url: Annotated[str | None, typer.Option(help="Ask the service at this address instead.")] = None,
@@ -34,6 +38,9 @@ def predict(
     target: Annotated[
         Path | None, typer.Option("--out", help="Folder for heatmaps, or a .parquet file for a table of all answers.")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--every-image", help="Answer for lateral and raw images of a study beside its frontal one.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
     set_: Set = None,
 ) -> None:
@@ -42,17 +49,17 @@ def predict(
 
     if sum(given is not None for given in (bundle, version, url)) > 1:
         raise InputError("More than one of --bundle, --version and --url is given.", "Give one of them.")
-    files = _files(images)
-    if url is None:
-        from thorax.settings import load
+    from thorax.settings import Dicom, load
 
+    if url is None:
         settings = load(overrides=set_ or ())
+        files = _files(images, settings.preprocess.dicom, every)
         _answer(Local(_bundle(settings, bundle, version), settings.preprocess.dicom), files, target, json)
         return
     from serving.client import Client
 
     with Client(url, key=key, authority=authority, patience=_PATIENCE) as client:
-        _answer(Remote(client), files, target, json)
+        _answer(Remote(client), _files(images, Dicom(), every), target, json)
 
 
 def _answer(answerer: "Answerer", files: Sequence[Path], target: Path | None, json: bool) -> None:
@@ -91,18 +98,24 @@ def _bundle(settings: "Settings", folder: Path | None, version: str | None) -> "
     return Bundle.load(fetch_version(settings, found), version=found.version, precision=settings.serve.precision)
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    """Return the images that are meant, folders searched.
+def _files(paths: Sequence[Path], accept: "Dicom", every: bool) -> list[Path]:
+    """Return the images that are meant; folders and DICOMDIRs are searched, and of a study the frontal image is taken.
 
     Raises:
         InputError: there is none, or a path does not exist.
     """
-    from thorax.imaging import SUFFIXES
+    from thorax.imaging import SUFFIXES, study
 
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if path.is_dir() or path.name.upper() == "DICOMDIR":
+            found = study.found_in(path, SUFFIXES) if path.is_dir() else study.listed(path)
+            kept, left = (found, {}) if every else study.select(found, accept)
+            files += kept
+            for file, reason in list(left.items())[:_TOLD]:
+                err.print(f"Left out {file}: {reason}", markup=False)
+            if len(left) > _TOLD:
+                err.print(f"Left out {len(left) - _TOLD:,} more for the like; --every-image answers for them too.")
         elif path.exists():
             files.append(path)
         else:

@@ -31,9 +31,12 @@ def source(format: Format, file: bytes, findings: Sequence[str]) -> "Source | No
     """
     if format not in ("dicom-sc", "dicom-sr"):
         return None
+    from thorax.imaging.archive import is_archive
     from thorax.imaging.reading import sniff
     from thorax.reporting import source_of
 
+    if is_archive(file):
+        raise InputError("A DICOM object refers to one DICOM file, and this is an archive.", "Send the file itself.")
     if sniff(file) == "DICOM":
         found = source_of(file)
     elif format == "dicom-sr":

@@ -111,7 +111,7 @@ class Thorax:
     def predict(
         self, file: bytes, age: float | None = None, sex: str | None = None, view: str | None = None
     ) -> Prediction:
-        """Answer for one radiograph: PNG, JPEG, TIFF or DICOM."""
+        """Answer for one radiograph: PNG, JPEG, TIFF or DICOM, or the frontal one of a zipped study."""
         return self.scorer.score(file, age, sex, view).prediction
 
     @bentoml.api(route="/explain", input_spec=ExplainForm)

@@ -30,7 +30,9 @@ FORMATS: tuple[str, ...] = get_args(Format)
 #: How a heatmap is made: what needs the network's answers alone, as the workers have no PyTorch.
 Method = Literal["cam", "occlusion"]
 METHODS: tuple[str, ...] = get_args(Method)
-_FILE = WithJsonSchema({"type": "string", "format": "binary", "description": "PNG, JPEG, TIFF or DICOM."})
+_FILE = WithJsonSchema(
+    {"type": "string", "format": "binary", "description": "PNG, JPEG, TIFF, DICOM, or a zipped study."}
+)
 _FILES = WithJsonSchema(
     {
         "type": "array",

@@ -104,6 +104,8 @@ def tricks() -> dict[str, bytes]:
         "dicom without a dataset": b"\0" * 128 + b"DICM",
         "dicom of noise": b"\0" * 128 + b"DICM" + b"\xff" * 500,
         "dicom that claims 4 GB of pixels": dicom_bomb(),
+        "deflated dicom bomb": deflated_bomb(),
+        "zip in a zip": zipped("a.zip", zipped("a.png")),
         "pdf": b"%PDF-1.7",
         "xml with an entity": b"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
         "svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
@@ -140,6 +142,20 @@ def dicom_bomb() -> bytes:
         at = data.index(tag) + len(tag)
         data = data[:at] + b"\xff\xff" + data[at + 2 :]
     return data
+
+
+def deflated_bomb() -> bytes:
+    """Return a deflated DICOM file of 16 × 16 px behind which 200 MB of zeros are packed."""
+    plain = dicom(np.zeros((16, 16), np.uint8))
+    name = b"\x02\x00\x10\x00UI"
+    at = plain.index(name) + len(name)
+    syntax = b"1.2.840.10008.1.2.1.99"
+    end = 144 + struct.unpack("<I", plain[140:144])[0]
+    behind = plain[at + 2 + struct.unpack("<H", plain[at : at + 2])[0] : end]
+    meta = plain[144:at] + struct.pack("<H", len(syntax)) + syntax + behind
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body = packer.compress(plain[end:]) + packer.compress(b"\0" * (200 << 20)) + packer.flush()
+    return plain[:140] + struct.pack("<I", len(meta)) + meta + body
 
 
 def zipped(name: str, content: bytes = b"x") -> bytes:

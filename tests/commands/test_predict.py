@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import typer
 from bundle_factory import FINDINGS
+from dicom_factory import radiograph_dicom
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -67,6 +68,20 @@ def test_json_is_json_and_nothing_else(run, images: Path, sample_bundle: Path) -
     direct = Bundle.load(sample_bundle).predict([read_image(Path(answers[0]["file"]))])[0]
     assert answers[0]["findings"][0]["probability"] == pytest.approx(direct.findings[0].probability, abs=1e-9)
     assert all(Path(path).is_file() for path in answers[0]["heatmaps"].values())
+
+
+def test_of_a_study_in_a_folder_the_frontal_image_is_answered_for(run, images: Path, tmp_path: Path) -> None:
+    disc = tmp_path / "disc"
+    disc.mkdir()
+    pixels = np.asarray(Image.open(images / "1-positive.png").convert("L"))
+    for name, tags in (("IM1", {"ViewPosition": "LL"}), ("IM2", {"PatientAge": "61", "Modality": "OT"})):
+        (disc / name).write_bytes(radiograph_dicom(pixels, BodyPartExamined="TORAX", **tags))
+    done = run(disc, "--json")
+    (answer,) = json.loads(done.stdout)
+    assert (Path(answer["file"]).name, answer["image"]["age"]) == ("IM2", 61)
+    assert "Left out" in done.stderr
+    assert "LATERAL view" in " ".join(done.stderr.split())
+    assert len(json.loads(run(disc, "--json", "--every-image").stdout)) == 2
 
 
 def test_wrong_arguments_say_what_to_do(run, images: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import email
 import io
+import zipfile
 from email.policy import default as policy
 from pathlib import Path
 
@@ -71,6 +72,26 @@ def test_what_cannot_be_drawn_up_is_refused_before_it_is_scored(
     answer = client.post("/explain", files={"file": phantom}, data=fields)
     assert (answer.status_code, said in answer.json()["error"]) == (400, True), answer.text
     assert count(runtime.log) == 0
+
+
+def test_of_a_zipped_study_the_frontal_image_is_answered_and_the_answer_says_so(
+    client: TestClient, film: bytes, sample_bundle: Path, runtime: Runtime
+) -> None:
+    picture = np.asarray(Image.open(sample_bundle / "examples" / "1-positive.png").convert("L"))
+    lateral = radiograph_dicom(picture[:, ::-1].copy(), ViewPosition="LL")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("IM1", lateral)
+        archive.writestr("IM2", film)
+    study = stream.getvalue()
+    answer = client.post("/predict", files={"file": ("study.zip", study)}).json()
+    alone = client.post("/predict", files={"file": film}).json()
+    assert answer["findings"] == alone["findings"]
+    assert answer["image"]["view"] == "PA"
+    assert answer["image"]["assumptions"][0].startswith("The study holds 2 images; image 2 (PA view) was read")
+    refused = client.post("/explain", files={"file": study}, data={"format": "dicom-sr"})
+    assert (refused.status_code, "an archive" in refused.json()["error"]) == (400, True)
+    assert count(runtime.log) == 2
 
 
 def test_a_dicom_file_of_no_study_is_refused(client: TestClient) -> None:

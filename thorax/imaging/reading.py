@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from thorax.errors import ImageError
-from thorax.imaging import checks, dicom, raster
+from thorax.imaging import archive, checks, dicom, raster, study
 from thorax.imaging.preparation import thumbnail
 from thorax.imaging.radiograph import Kind, Radiograph
 from thorax.settings.reading import Dicom
@@ -55,7 +55,7 @@ def read_bytes(path: Path | str, max_bytes: int = MAX_BYTES) -> bytes:
 def read_image_bytes(
     data: bytes, *, name: str = "The image", max_pixels: int = MAX_PIXELS, accept: Dicom | None = None
 ) -> Radiograph:
-    """Read a radiograph from the bytes of a PNG, JPEG, TIFF or DICOM file.
+    """Read a radiograph from the bytes of a PNG, JPEG, TIFF or DICOM file, or of a zipped study of them.
 
     The format is told by the bytes, never by a name. Headers are checked against `max_pixels` and against what the
     bytes can hold before a pixel is decoded. Identifying tags of DICOM files are never read into the result.
@@ -70,12 +70,18 @@ def read_image_bytes(
         ImageError: it cannot be read, or must not be; the message names the image and the reason.
     """
     try:
-        kind = sniff(data)
-        if kind == "DICOM":
-            return dicom.read(data, max_pixels, accept)
-        pixels, bits, colour = raster.read(data, kind, max_pixels)
+        if archive.is_archive(data):
+            return study.read(data, lambda one: _read(one, max_pixels, accept), sniff, accept or Dicom())
+        return _read(data, max_pixels, accept)
     except ImageError as error:
         raise ImageError(f"{name}: {error.message}", error.mend) from error
+
+
+def _read(data: bytes, max_pixels: int, accept: Dicom | None) -> Radiograph:
+    kind = sniff(data)
+    if kind == "DICOM":
+        return dicom.read(data, max_pixels, accept)
+    pixels, bits, colour = raster.read(data, kind, max_pixels)
     height, width = pixels.shape
     small = thumbnail(pixels)
     found = checks.inspect(pixels, small, colour)
@@ -85,11 +91,18 @@ def read_image_bytes(
 def claimed_pixels(data: bytes) -> int:
     """Return how many pixels the header claims, without decoding any; 0 where it cannot be read.
 
+    A zipped study claims as many as are allowed: what it holds is known when it is unpacked.
+
     It takes well under a millisecond. Whether the claim is allowed, and true, `read_image_bytes` says.
     """
+    if archive.is_archive(data):
+        return MAX_PIXELS
     try:
         kind = sniff(data)
-        return dicom.claimed_pixels(data) if kind == "DICOM" else raster.claimed_pixels(data, kind)
+        if kind == "DICOM":
+            width, height = dicom.claimed_size(data)
+            return width * height
+        return raster.claimed_pixels(data, kind)
     except ImageError:
         return 0
 

@@ -88,9 +88,11 @@ def source_of(data: bytes) -> Source:
     """
     import pydicom
 
+    from thorax.imaging.dicom import parse
+
     found = pydicom.Dataset()
     try:
-        given = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
+        given = parse(data, pixels=False)
         for keyword in (*_SHARED, *_ITSELF):
             if keyword in given:
                 found[keyword] = given[keyword]

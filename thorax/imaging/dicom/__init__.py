@@ -12,7 +12,7 @@ import numpy as np
 from thorax.errors import ImageError
 from thorax.imaging import checks, intensity
 from thorax.imaging.dicom import facts, grey, stored
-from thorax.imaging.dicom.parsing import claimed_pixels, looks_bare, parse
+from thorax.imaging.dicom.parsing import claimed_size, damage, looks_bare, parse
 from thorax.imaging.pose import pose
 from thorax.imaging.preparation import thumbnail
 from thorax.imaging.radiograph import Radiograph
@@ -21,7 +21,7 @@ from thorax.settings.reading import Dicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["claimed_pixels", "looks_bare", "read", "render", "upright"]
+__all__ = ["claimed_size", "damage", "looks_bare", "parse", "read", "render", "upright"]
 
 _MOST_PIXELS = 1 << 40
 
@@ -40,8 +40,11 @@ def read(data: bytes, max_pixels: int, accept: Dicom | None = None) -> Radiograp
     Raises:
         ImageError: no radiograph of a chest, raw detector data, damaged, or too large.
     """
-    accept = accept or Dicom()
-    dataset = parse(data)
+    with damage():
+        return _read(parse(data), max_pixels, accept or Dicom())
+
+
+def _read(dataset: "Dataset", max_pixels: int, accept: Dicom) -> Radiograph:
     assumptions = facts.require_modality(dataset, accept)
     said = facts.shown(dataset, accept)
     if said.chest is False:
@@ -88,7 +91,8 @@ def render(dataset: "Dataset") -> np.ndarray:
     Raises:
         ImageError: the pixels are truncated or damaged, or their compression cannot be decoded.
     """
-    return _shown(dataset, stored.layout(dataset, _MOST_PIXELS))[0]
+    with damage():
+        return _shown(dataset, stored.layout(dataset, _MOST_PIXELS))[0]
 
 
 def _shown(dataset: "Dataset", how: stored.Layout) -> tuple[np.ndarray, float, list[str]]:

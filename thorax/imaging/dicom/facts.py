@@ -84,13 +84,15 @@ def require_modality(dataset: "Dataset", accept: Dicom) -> list[str]:
     Raises:
         ImageError: another modality, or raw detector data.
     """
+    from pydicom.uid import UID
+
     said, assumptions = text(dataset, "Modality"), []
     sop_class = text(dataset, "SOPClassUID")
     if said not in accept.modalities:
         known = said in _OTHERS or (sop_class and not sop_class.startswith(_CLASSES))
         if known or (said and not sop_class):
             name = f" ({_OTHERS[said]})" if said in _OTHERS else ""
-            found = f"is of modality {said}{name}" if said else f"is {dataset.SOPClassUID.name}"
+            found = f"is of modality {said}{name}" if said else f"is {UID(sop_class).name}"
             raise ImageError(
                 f"It {found}; Thorax reads radiographs ({', '.join(accept.modalities)}).",
                 "Send the chest radiograph; preprocess.dicom.modalities says which modalities are taken.",
@@ -161,13 +163,12 @@ def frontal(dataset: "Dataset") -> bool | None:
 
 def age(dataset: "Dataset") -> float | None:
     """Return years, from the age or from the dates of birth and study, neither of which leaves this function."""
-    said = text(dataset, "PatientAge")
-    years = words.age(said)
-    if years is not None and not said.isdigit():
+    years = words.age(text(dataset, "PatientAge"))
+    if years is not None:
         return years
     born = text(dataset, "PatientBirthDate")
     between = (words.age_between(born, text(dataset, keyword)) for keyword in _DATES)
-    return next((found for found in between if found is not None), years)
+    return next((found for found in between if found is not None), None)
 
 
 def sex(dataset: "Dataset") -> str | None:

@@ -4,6 +4,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from thorax.errors import ImageError
@@ -37,6 +39,17 @@ def looks_bare(data: bytes) -> bool:
     return element < 0x3000 and (named or struct.unpack("<I", data[4:8])[0] < 1 << 12)
 
 
+@contextmanager
+def damage() -> Iterator[None]:
+    """Turn whatever pydicom raises on a damaged file, at any access to a tag, into an `ImageError`."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(f"It is a truncated or damaged DICOM file: {error}.") from error
+
+
 def parse(data: bytes, pixels: bool = True) -> "Dataset":
     """Return the dataset of a file, its transfer syntax corrected where it is missing or wrong.
 
@@ -51,23 +64,18 @@ def parse(data: bytes, pixels: bool = True) -> "Dataset":
 
     if data[:4] == b"DICM":
         data = b"\0" * 128 + data
-    try:
+    with damage():
         start, syntax = _meta(data)
         if syntax == _DEFLATED:
-            dataset = _inflated(data[start:], pixels)
-        else:
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
-            if not syntax or (pixels and syntax not in _NATIVE) or _holds_items(dataset):
-                _correct(dataset, syntax)
-    except ImageError:
-        raise
-    except Exception as error:  # pydicom raises whatever a damaged file leads it to
-        raise ImageError(f"It is a truncated or damaged DICOM file: {error}.") from error
-    return dataset
+            return _inflated(data[start:], pixels)
+        dataset = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
+        if not syntax or (pixels and syntax not in _NATIVE) or _holds_items(dataset):
+            _correct(dataset, syntax)
+        return dataset
 
 
-def claimed_pixels(data: bytes) -> int:
-    """Return rows times columns as the header has them; 0 where it is damaged."""
+def claimed_size(data: bytes) -> tuple[int, int]:
+    """Return columns and rows as the header has them, from the first megabytes of a file; (0, 0) where damaged."""
     import pydicom
 
     try:
@@ -76,9 +84,9 @@ def claimed_pixels(data: bytes) -> int:
         else:
             stream, tags = io.BytesIO(data), ["Rows", "Columns"]
             dataset = pydicom.dcmread(stream, force=True, stop_before_pixels=True, specific_tags=tags)
-        return int(number(dataset, "Rows", 0) * number(dataset, "Columns", 0))
-    except Exception:  # as above
-        return 0
+        return int(number(dataset, "Columns", 0)), int(number(dataset, "Rows", 0))
+    except Exception:  # pydicom raises whatever a damaged file leads it to
+        return 0, 0
 
 
 def _meta(data: bytes) -> tuple[int, str]:

@@ -149,7 +149,10 @@ def levels(dataset: "Dataset", how: Layout) -> np.ndarray:
             from pydicom.pixels import apply_color_lut
 
             found = apply_color_lut(found, dataset)[..., :3]
-    except Exception as error:
+    except BaseException as error:
+        # A decoder in Rust reports damaged run lengths by a panic, which is no `Exception`.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"Its pixels cannot be decoded: {reason}.") from error
     if shifted and (native or int(found.max()) >= 1 << how.stored):
