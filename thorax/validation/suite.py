@@ -46,7 +46,12 @@ def _table(bounds: Validation) -> Iterator[Expectation]:
         "columns_complete", "table", "ExpectTableColumnsToMatchSet", "The manifest has every column.", "", columns
     )
     yield Expectation(
-        "table_not_empty", "table", "ExpectTableRowCountToBeBetween", "There is an image.", "", {"min_value": 1}
+        "table_not_empty",
+        "table",
+        "ExpectTableRowCountToBeBetween",
+        "The manifest has at least one image.",
+        "",
+        {"min_value": 1},
     )
     for column, noun in (("image_id", "image_ids"), ("patient_id", "patients")):
         yield Expectation(
@@ -54,17 +59,17 @@ def _table(bounds: Validation) -> Iterator[Expectation]:
         )
     for column, noun in (("image_id", "image_ids"), ("path", "paths")):
         yield Expectation(
-            f"{noun}_unique", "image", "ExpectColumnValuesToBeUnique", f"No {column} stands twice.", column
+            f"{noun}_unique", "image", "ExpectColumnValuesToBeUnique", f"No {column} appears twice.", column
         )
     yield Expectation(
-        "patients_as_named", "image", _NULL, "An image named as NIH does stands under that patient.", "misnamed"
+        "patients_as_named", "image", _NULL, "The patient id agrees with a file name in NIH's form.", "misnamed"
     )
     yield Expectation("paths_inside", "image", _NULL, "Every path leads to a file below the data root.", "path_fault")
     yield Expectation(
         "views_known",
         "image",
         "ExpectColumnValuesToBeInSet",
-        f"A view is {', '.join(VIEWS[:-1])} or {VIEWS[-1]}.",
+        f"Every view is {', '.join(VIEWS[:-1])} or {VIEWS[-1]}.",
         "view",
         {"value_set": list(VIEWS)},
     )
@@ -72,27 +77,29 @@ def _table(bounds: Validation) -> Iterator[Expectation]:
         "sexes_known",
         "image",
         "ExpectColumnValuesToBeInSet",
-        f"A sex is {', '.join(SEXES[:-1])} or {SEXES[-1]}.",
+        f"Every sex is {', '.join(SEXES[:-1])} or {SEXES[-1]}.",
         "sex",
         {"value_set": list(SEXES)},
     )
     ages = {"min_value": low, "max_value": high}
-    yield Expectation("ages_in_range", "image", _BETWEEN, f"An age lies in {low:g} to {high:g} years.", "age", ages)
+    yield Expectation("ages_in_range", "image", _BETWEEN, f"Every age is {low:g} to {high:g} years.", "age", ages)
     yield Expectation(
         "ages_mostly_in_range",
         "image",
         _BETWEEN,
-        f"At most {bounds.max_faulty_share:.0%} of the ages lie outside {low:g} to {high:g} years.",
+        f"At most {bounds.max_faulty_share:.0%} of the ages are outside {low:g} to {high:g} years.",
         "age",
         ages | mostly,
     )
-    yield Expectation("labels_known", "image", _NULL, "A label is 1, 0, −1 or empty.", "label_fault")
-    yield Expectation("labels_consistent", "image", _NULL, "No finding stands beside No_Finding.", "contradiction")
+    yield Expectation("labels_known", "image", _NULL, "Every label is 1, 0, −1 or empty.", "label_fault")
+    yield Expectation(
+        "labels_consistent", "image", _NULL, "No image has both No_Finding and a finding.", "contradiction"
+    )
     yield Expectation(
         "labels_mostly_consistent",
         "image",
         _NULL,
-        f"In at most {bounds.max_faulty_share:.0%} of the images a finding stands beside No_Finding.",
+        f"At most {bounds.max_faulty_share:.0%} of the images have both No_Finding and a finding.",
         "contradiction",
         mostly,
     )
@@ -109,7 +116,7 @@ def _findings(data: Data, bounds: Validation) -> Iterator[Expectation]:
         "positives_enough",
         "finding",
         _BETWEEN,
-        f"A chosen finding has at least {least} positives.",
+        f"Every chosen finding has at least {least} positives.",
         "positives",
         {"min_value": least},
     )
@@ -117,7 +124,7 @@ def _findings(data: Data, bounds: Validation) -> Iterator[Expectation]:
         "negatives_enough",
         "finding",
         _BETWEEN,
-        f"A chosen finding is absent in at least {least} images.",
+        f"Every chosen finding is absent in at least {least} images.",
         "others",
         {"min_value": least},
     )
@@ -125,7 +132,7 @@ def _findings(data: Data, bounds: Validation) -> Iterator[Expectation]:
         "prevalence_above_floor",
         "finding",
         _BETWEEN,
-        f"A chosen finding is present in at least {bounds.prevalence_floor:.1%} of the images.",
+        f"Every chosen finding is present in at least {bounds.prevalence_floor:.1%} of the images.",
         "prevalence",
         {"min_value": bounds.prevalence_floor},
     )
@@ -150,19 +157,19 @@ def _findings(data: Data, bounds: Validation) -> Iterator[Expectation]:
         "prevalence_as_before",
         "drift",
         _BETWEEN,
-        f"A finding's prevalence is within {bounds.max_prevalence_change:g} times what the reference revision had.",
+        f"Every finding's prevalence is within a factor of {bounds.max_prevalence_change:g} of the reference revision.",
         "change",
         {"max_value": bounds.max_prevalence_change},
     )
 
 
 def _patients(bounds: Validation) -> Iterator[Expectation]:
-    yield Expectation("patients_of_one_sex", "patient", _NULL, "A patient has one sex.", "two_sexes")
+    yield Expectation("patients_of_one_sex", "patient", _NULL, "Every patient has one sex.", "two_sexes")
     yield Expectation(
         "patients_of_one_lifetime",
         "patient",
         _BETWEEN,
-        f"A patient's ages lie within {bounds.max_age_span:g} years.",
+        f"The ages of a patient are within {bounds.max_age_span:g} years.",
         "age_span",
         {"max_value": bounds.max_age_span},
     )
@@ -178,13 +185,13 @@ def _patients(bounds: Validation) -> Iterator[Expectation]:
 
 def _leakage(bounds: Validation) -> Iterator[Expectation]:
     yield Expectation(
-        "patients_in_one_split", "patient", _BETWEEN, "No patient stands in two splits.", "splits", {"max_value": 1}
+        "patients_in_one_split", "patient", _BETWEEN, "No patient is in two splits.", "splits", {"max_value": 1}
     )
     yield Expectation(
         "splits_show_findings",
         "split_finding",
         _BETWEEN,
-        "Every split holds a positive of every finding.",
+        "Every split has a positive of every finding.",
         "positives",
         {"min_value": 1},
     )
@@ -193,12 +200,14 @@ def _leakage(bounds: Validation) -> Iterator[Expectation]:
     )
     near = f"within {bounds.near_bits} of 256 bits of the perceptual hash"
     yield Expectation(
-        "looks_in_one_split", "pair", _NULL, f"No two images that look alike ({near}) stand in two splits.", "torn"
+        "looks_in_one_split", "pair", _NULL, f"No near-duplicate images ({near}) are in two splits.", "torn"
     )
     yield Expectation(
-        "looks_of_one_patient", "pair", _NULL, f"No two patients' images look alike ({near}).", "strangers"
+        "looks_of_one_patient", "pair", _NULL, f"No near-duplicate images ({near}) belong to two patients.", "strangers"
     )
-    yield Expectation("paths_tell_nothing", "image", _NULL, "No path names a finding.", "finding_in_path")
+    yield Expectation(
+        "paths_tell_nothing", "image", _NULL, "No path contains the name of a finding.", "finding_in_path"
+    )
 
 
 def _pictures(bounds: Validation) -> Iterator[Expectation]:
@@ -211,24 +220,24 @@ def _pictures(bounds: Validation) -> Iterator[Expectation]:
         "unreadable",
         {"mostly": 1 - bounds.max_unreadable_share},
     )
-    yield Expectation("files_as_listed", "picture", _NULL, "Width and height are as the manifest says.", "resized")
+    yield Expectation("files_as_listed", "picture", _NULL, "Width and height agree with the manifest.", "resized")
     yield Expectation("files_unchanged", "picture", _NULL, "No file changed since it was ingested.", "changed")
     for name, check, meaning in (
-        ("pictures_large_enough", "size", "A picture is large enough to show a chest."),
-        ("pictures_not_blank", "blank", "No picture is blank."),
-        ("pictures_with_depth", "levels", "A picture uses enough grey levels."),
-        ("pictures_not_saturated", "saturated", "No picture is mostly pure black or white."),
-        ("pictures_grey", "colour", "Every picture is grey."),
-        ("pictures_not_inverted", "inverted", "No picture is a negative."),
-        ("pictures_upright", "rotated", "No picture is turned or upside down."),
-        ("pictures_of_chests", "chest", "Every picture looks like a frontal chest."),
+        ("pictures_large_enough", "size", "Every image is large enough."),
+        ("pictures_not_blank", "blank", "No image is blank."),
+        ("pictures_with_depth", "levels", "Every image has enough grey levels."),
+        ("pictures_not_saturated", "saturated", "No image is mostly pure black or white."),
+        ("pictures_grey", "colour", "Every image is greyscale."),
+        ("pictures_not_inverted", "inverted", "No image is inverted."),
+        ("pictures_upright", "rotated", "No image is rotated."),
+        ("pictures_of_chests", "chest", "Every image looks like a frontal chest radiograph."),
     ):
         yield Expectation(name, "picture", _NULL, meaning, check)
     yield Expectation(
         "pictures_mostly_sound",
         "picture",
         _NULL,
-        f"In at most {bounds.max_unsound_share:.0%} of the pictures something looks wrong.",
+        f"At most {bounds.max_unsound_share:.0%} of the images fail any of these image checks.",
         "unsound",
         {"mostly": 1 - bounds.max_unsound_share},
     )
@@ -237,24 +246,26 @@ def _pictures(bounds: Validation) -> Iterator[Expectation]:
 def _boxes(bounds: Validation) -> Iterator[Expectation]:
     mostly = {"mostly": 1 - bounds.max_faulty_share}
     share = f"{bounds.max_faulty_share:.0%}"
-    yield Expectation("boxes_inside", "box", _NULL, "A box lies inside its image and has an area.", "outside")
+    yield Expectation("boxes_inside", "box", _NULL, "Every box is inside its image and has an area.", "outside")
     yield Expectation(
         "boxes_mostly_inside",
         "box",
         _NULL,
-        f"At most {share} of the boxes reach outside their image.",
+        f"At most {share} of the boxes extend outside their image.",
         "outside",
         mostly,
     )
-    yield Expectation("boxes_of_images", "box", _NULL, "A box belongs to an image of the manifest.", "unlisted")
-    yield Expectation("boxes_of_findings", "box", _NULL, "A box names a published finding.", "unknown")
-    yield Expectation("boxes_unique", "box", _NULL, "No box stands twice.", "repeated")
-    yield Expectation("boxes_labelled", "box", _NULL, "An image's labels name the findings of its boxes.", "unlabelled")
+    yield Expectation("boxes_of_images", "box", _NULL, "Every box belongs to an image of the manifest.", "unlisted")
+    yield Expectation("boxes_of_findings", "box", _NULL, "Every box names a finding of the dataset.", "unknown")
+    yield Expectation("boxes_unique", "box", _NULL, "No box appears twice.", "repeated")
+    yield Expectation(
+        "boxes_labelled", "box", _NULL, "The finding of every box is positive in the image's labels.", "unlabelled"
+    )
     yield Expectation(
         "boxes_mostly_labelled",
         "box",
         _NULL,
-        f"At most {share} of the boxes show a finding that the image's labels deny.",
+        f"At most {share} of the boxes show a finding that is not positive in the image's labels.",
         "unlabelled",
         mostly,
     )
