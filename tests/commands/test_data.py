@@ -86,7 +86,7 @@ def test_show_writes_one_page(call, dataset, tmp_path):
 def test_what_is_expected_can_be_listed(call):
     listed = {one["name"]: one["severity"] for one in json.loads(call("validate", "--list", "--json"))}
     assert listed["patients_in_one_split"] == "critical" and listed["pictures_upright"] == "warning"
-    assert "stand in two splits" in " ".join(call("validate", "--list").split())
+    assert "are in two splits" in " ".join(call("validate", "--list").split())
 
 
 def test_status_of_data_that_is_not_versioned(call, dataset, home):
