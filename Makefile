@@ -29,13 +29,14 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing the locked packages (about 6 GB the first time) …"
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@git ls-files --error-unmatch Makefile >/dev/null 2>&1 || $(BIN)/dvc config --quiet --local core.no_scm true
 	@touch $@
 
 .PHONY: doctor
 doctor: ## Say what is missing on this machine, and how to mend it
 	@if test -x $(BIN)/thorax; then $(BIN)/thorax doctor; else \
 	test -n "$(PYTHON)" && echo "✓ Python: $(PYTHON)" || echo "✗ Python 3.11 or 3.12 is missing"; \
-	command -v git >/dev/null && echo "✓ git" || echo "✗ git is missing"; \
+	command -v git >/dev/null && echo "✓ git" || echo "! git is missing: models will not know the commit of their code"; \
 	echo "✗ no environment yet: run make setup"; fi
 
 .PHONY: demo

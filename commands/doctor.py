@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thorax.errors import ThoraxError
+from thorax.provenance import under_git
 
 #: Free space, in GiB, under which runs are likely to fail.
 ROOM_GIB = 5
@@ -78,8 +79,10 @@ def _applies(line: str) -> bool:
 
 def _git(home: Path) -> Check:
     if shutil.which("git") is None:
-        return Check("git", False, "missing", "Install git: lineage and DVC need it.")
-    return Check("git", (home / ".git").exists(), "found", "Run inside a clone, so that runs know their commit.")
+        mend = "Everything runs without it, but models do not know the commit of their code. Install git."
+        return Check("git", False, "missing", mend, needed=False)
+    mend = "Models do not know the commit of their code: clone the project, or run git init, git add -A and git commit."
+    return Check("git", under_git(home), "found" if under_git(home) else "not a repository", mend, needed=False)
 
 
 def _settings(home: Path) -> Check:

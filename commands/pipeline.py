@@ -124,7 +124,8 @@ def show(run: "Run") -> None:
     ]
     title = "Test split, mean over findings" + (" — trained on SYNTHETIC phantoms" if facts["synthetic"] else "")
     table(title, ("architecture", "AUROC", "AUPRC", "ECE", "pointing game"), rows)
-    out.print(f"[bold]Version {facts['version']}[/] of {facts['name']}: {', '.join(facts['aliases']) or 'no alias'}")
+    said = "Version" if facts["new"] else "Nothing has changed: this is version"
+    out.print(f"[bold]{said} {facts['version']}[/] of {facts['name']}: {', '.join(facts['aliases']) or 'no alias'}")
     for gate in facts["gates"]:
         sign = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
         out.print(f"  gate {gate['name']}: {sign}, {gate['text']}", highlight=False)

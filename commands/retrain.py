@@ -64,6 +64,7 @@ def show(retraining: "Retraining", json: bool = False) -> None:
     for gate in (trained or {}).get("gates", ()):
         sign = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
         out.print(f"  gate {gate['name']}: {sign}, {gate.get('text') or gate.get('note', '')}", highlight=False)
-    if trained and not retraining.done.get("promote", {}).get("champion"):
+    promoted = retraining.done.get("promote", {})
+    if trained and not promoted.get("champion") and not promoted.get("unchanged"):
         version = trained["version"]
         out.print(f"Next: [cyan]thorax models compare {version} champion[/], [cyan]thorax models promote {version}[/]")

@@ -64,4 +64,5 @@ def register(
         folders = {c.architecture: Folders(c.network, c.calibration, c.evaluation) for c in candidates}
         export(folders, selection.metadata["winner"], Path(registered.path) / "plots")
         registered.metadata.update({"version": facts["version"]})
-        report.say(f"version {facts['version']} of {facts['name']}: {', '.join(facts['aliases']) or 'no alias'}")
+        said = "" if facts["new"] else "nothing has changed: this is "
+        report.say(f"{said}version {facts['version']} of {facts['name']}: {', '.join(facts['aliases']) or 'no alias'}")

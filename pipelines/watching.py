@@ -37,6 +37,7 @@ def trainer(follow: Follow | None = None) -> Train:
             "passed": bool(gates) and all(gate["passed"] for gate in gates),
             "gates": gates,
             "aliases": list(run.facts["aliases"]),
+            "new": run.facts["new"],
         }
 
     return train

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from thorax.errors import InputError
 
@@ -41,6 +42,9 @@ TRACKED = (
     "bentoml",
 )
 
+#: What lineage says of the commit where no repository tells.
+UNKNOWN = "unknown"
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -52,13 +56,42 @@ class Commit:
     clean: bool
 
 
+def under_git(folder: Path | str) -> bool:
+    """Whether a folder is under version control by Git: the top of a repository, or a part that a repository tracks.
+
+    A folder that only lies somewhere in another project's repository is not.
+    """
+    prefix = _git(folder, "rev-parse", "--show-prefix")
+    if prefix is None:
+        # Without the program DVC reads a repository all the same; a link to one that is not here is none.
+        return shutil.which("git") is None and (Path(folder) / ".git" / "HEAD").is_file()
+    return not prefix.strip() or bool(_git(folder, "ls-files", "--", "."))
+
+
+def code_lineage(folder: Path | str, entry_modules: Sequence[str]) -> dict[str, Any]:
+    """Return what a model's lineage says of its code: `git_commit`, `git_clean`, and `code_digest`.
+
+    The first two are "unknown" where the project is not under Git, or Git is not installed.
+
+    Args:
+        folder: the project's folder.
+        entry_modules: as for `code_digest`.
+    """
+    head = commit(folder)
+    return {
+        "git_commit": head.hash or UNKNOWN,
+        "git_clean": head.clean if head.hash else UNKNOWN,
+        "code_digest": code_digest(entry_modules),
+    }
+
+
 def commit(folder: Path | str) -> Commit:
     """Return the commit checked out in `folder`, and whether tracked files are as committed.
 
     Untracked files are ignored: they are not part of the code that ran from the repository. A container image carries
     no repository; there the variable `THORAX_COMMIT`, set when it was built, tells.
     """
-    head = _git(folder, "rev-parse", "HEAD")
+    head = _git(folder, "rev-parse", "HEAD") if under_git(folder) else None
     if not head:
         built = os.environ.get("THORAX_COMMIT", "")
         return Commit(built, clean=True) if re.fullmatch("[0-9a-f]{40}", built) else Commit("", clean=False)

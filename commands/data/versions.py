@@ -9,6 +9,7 @@ import typer
 from commands.console import err, out, print_json, progress, table
 from commands.data.shared import Json, Set, load, words
 from thorax.errors import InputError
+from thorax.provenance import under_git
 
 if TYPE_CHECKING:
     from thorax.settings import Settings
@@ -56,10 +57,8 @@ def add(
         return
     out.print(f"{target} is versioned as [bold]{now.revision}[/].", soft_wrap=True)
     name = Path(now.pointer).name
-    out.print(
-        f"Next: [cyan]git add {name} .gitignore && git commit -m 'New data'[/], and [cyan]dvc push[/] to share it.",
-        soft_wrap=True,
-    )
+    commit = f"[cyan]git add {name} .gitignore && git commit -m 'New data'[/], and " if under_git(settings.home) else ""
+    out.print(f"Next: {commit}[cyan]dvc push[/] to share it.", soft_wrap=True)
     if source and source != settings.data.source:
         out.print(f"Set [cyan]data.source: {source}[/] in params.yaml: it says {settings.data.source}.", soft_wrap=True)
 

@@ -143,8 +143,11 @@ def test_predict_answers_for_an_image_with_a_heatmap(project: Project, finished:
 
 
 def test_dvc_runs_the_same_pipeline_and_a_second_repro_does_nothing(project: Project, finished: dict) -> None:
-    project.dvc("repro", "-q")
+    said = project.dvc("repro")
+    assert "Nothing has changed: this is version 1" in said
     assert "up to date" in project.dvc("repro")
+    listed = json.loads(project.thorax("models", "list", "--json").out)
+    assert [version["version"] for version in listed] == ["1"]
     shown = json.loads(project.dvc("metrics", "show", "--json"))
     figures = shown[""]["data"][str(Path("var/reports/metrics.json"))]["data"]
     assert list(figures) == ["auprc", "auroc", "ece", "sensitivity", "specificity"]

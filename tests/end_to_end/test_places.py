@@ -1,4 +1,4 @@
-"""The loop in a folder whose path is full of characters that mean something to a shell or in an address."""
+"""The loop in places unlike a developer's: below a path full of special characters, and in a download without Git."""
 
 import json
 import os
@@ -26,17 +26,18 @@ ODD = "my folder ü $x 'q' \"d\" (a&b;c) 50% #1 python3 [2]"
 class Checkout(OwnProject):
     """A checkout with an environment of its own below it, in which everything seems to lie; see `environment_in`."""
 
-    def __init__(self, folder: Path, source: Path) -> None:
+    def __init__(self, folder: Path, source: Path, git: bool = True) -> None:
         for name in ("dvc.yaml", ".gitignore", "Makefile", "pyproject.toml", "requirements.lock"):
             shutil.copy(source / name, folder / name)
         for name in ("components", "pipelines", "presets", "thorax", "serving", "commands"):
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.python = environment_in(folder)
-        super().__init__(folder, source, SMALL)
+        self.path = os.environ["PATH"]
+        super().__init__(folder, source, SMALL, git=git)
 
     @property
     def environment(self) -> dict[str, str]:
-        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{self.python.parent}{os.pathsep}{self.path}"
         return {k: v for k, v in os.environ.items() if k not in ("THORAX_HOME", "PYTHONPATH")} | {"PATH": path}
 
     def command(self, *arguments: str) -> list[str]:
@@ -141,3 +142,45 @@ def test_the_project_installs_there(odd: Checkout, tmp_path: Path) -> None:
     options = ["--offline", "--no-deps", "--no-build-isolation", "--python", sys.executable]
     odd.run([uv, "pip", "install", *options, "--target", str(tmp_path / "there"), "--editable", "."])
     assert Path((tmp_path / "there" / "thorax.pth").read_text().strip()) == odd.folder
+
+
+@pytest.fixture(scope="module")
+def download(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Checkout:
+    """A download without its repository, unpacked somewhere in another project's."""
+    other = tmp_path_factory.mktemp("other")
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@y.z", *command], cwd=other, check=True)
+    (other / ".gitignore").write_text("*\n")
+    folder = other / "thorax"
+    folder.mkdir()
+    return Checkout(folder, Path(request.config.rootpath), git=False)
+
+
+def test_a_download_without_git_runs_whole(download: Checkout) -> None:
+    download.thorax("data", "make-phantom", "--out", "data", "--count", "160", "--size", "64", "--seed", "3")
+    assert "git add" not in download.thorax("data", "add", "data").out
+    download.dvc("repro", "-q")
+    (version,) = json.loads(download.thorax("models", "list", "--json").out)
+    assert (version["lineage"]["git_commit"], version["lineage"]["git_clean"]) == ("unknown", "unknown")
+    assert version["lineage"]["data_revision"].endswith(".dir")
+    assert "Git commit: `unknown`" in download.thorax("models", "card", "1").out
+    assert '"code": "unknown"' in download.thorax("models", "history", "--json").out
+    assert download.git("status", "--porcelain", "--ignored", "--untracked-files=no") == ""
+    assert download.git("rev-list", "--count", "HEAD") == "1", "the other project is left alone"
+    assert download.thorax("data", "diff", "workspace", "workspace").out.startswith("The same images")
+    said = " ".join(download.thorax("data", "diff", "HEAD", code=2).err.split())
+    assert "is not a Git repository" in said and "`git init`" in said
+
+
+def test_the_program_may_be_missing_too(download: Checkout, tmp_path: Path) -> None:
+    for folder in ("/bin", "/usr/bin"):
+        for program in Path(folder).iterdir():
+            if not program.name.startswith("git") and not (tmp_path / program.name).exists():
+                (tmp_path / program.name).symlink_to(program)
+    download.path = str(tmp_path)
+    assert shutil.which("git", path=download.environment["PATH"]) is None
+    again = json.loads(download.thorax("pipeline", "run", "--reason", "again", "--json").out)
+    assert (again["version"], again["new"]) == ("1", False)
+    assert json.loads(download.thorax("data", "status", "--json").out)["condition"] == "clean"
+    download.dvc("status", "-q")
+    assert "git" in download.make("doctor")

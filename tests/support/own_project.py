@@ -1,6 +1,7 @@
 """A project folder of one's own, with Git and DVC, and the commands that a person types in it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,16 +32,19 @@ SMALL = {
 
 
 class OwnProject:
-    """A folder with a `params.yaml` of its own, under Git and DVC.
+    """A folder with a `params.yaml` of its own, under DVC, and under Git where it is not a mere download.
 
     Args:
         folder: an empty one.
         source: the project whose `params.yaml` is taken.
         settings: a dotted key, and its value where it differs.
         patience: seconds that a command may take.
+        git: whether it is a repository; else it is what `git archive` gives.
     """
 
-    def __init__(self, folder: Path, source: Path, settings: Mapping[str, Any], patience: float = 400) -> None:
+    def __init__(
+        self, folder: Path, source: Path, settings: Mapping[str, Any], patience: float = 400, git: bool = True
+    ) -> None:
         self.folder, self._patience = folder, patience
         tree = yaml.safe_load((source / "params.yaml").read_text(encoding="utf-8"))
         for key, value in settings.items():
@@ -50,8 +54,13 @@ class OwnProject:
                 branch = branch[part]
             branch[last] = value
         (folder / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-        self.git("init", "-q", "-b", "main")
-        self.dvc("init", "-q")
+        if git:
+            self.git("init", "-q", "-b", "main")
+            self.dvc("init", "-q")
+        else:
+            (folder / ".dvc").mkdir()
+            for name in ("config", ".gitignore"):
+                shutil.copy(source / ".dvc" / name, folder / ".dvc" / name)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -26,9 +26,10 @@ def passing(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 
 def variant(bundle: Path, place: Path, number: int) -> Path:
-    """The same network, described anew, so that it is another bundle to the registry."""
+    """The same network with another description, so that it is another bundle to the registry."""
     shutil.copytree(bundle, place)
     info = json.loads((place / "bundle.json").read_text()) | {"created": f"2026-01-{number:02d}"}
+    info["network"] |= {"variant": number}
     (place / "bundle.json").write_text(json.dumps(info))
     return place
 

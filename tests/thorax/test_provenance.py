@@ -114,3 +114,26 @@ def test_versions_and_hardware_are_filled_in() -> None:
     hardware = provenance.hardware()
     assert int(hardware["cores"]) >= 1
     assert hardware["gpu"]
+
+
+def test_another_projects_commit_is_not_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "thorax"
+    folder.mkdir()
+    (folder / "params.yaml").write_text("")
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=x", "-c", "user.email=x@y.z"]
+        return subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True).stdout
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "theirs")
+    assert not provenance.under_git(folder)
+    assert provenance.commit(folder) == provenance.Commit("", clean=False)
+    assert provenance.code_lineage(folder, ["thorax.errors"])["git_commit"] == "unknown"
+    (folder / ".git").write_text("gitdir: /nowhere")  # as a copied work tree has
+    assert not provenance.under_git(folder)
+    (folder / ".git").unlink()
+    git("add", "-A")
+    git("commit", "-q", "-m", "a part of a larger repository")
+    assert provenance.under_git(folder)
+    assert provenance.commit(folder).clean

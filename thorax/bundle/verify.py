@@ -25,6 +25,15 @@ REQUIRED = (
 )
 #: How far a logit may lie from the stored one: other processors add in another order.
 TOLERANCE = 1e-4
+#: Figures that say how long something took.
+CLOCKED = ("seconds", "images_per_second")
+#: Keys of `bundle.json`, and files, that do not make a bundle another one.
+_NOT_CONTENT = frozenset(
+    {
+        *("created", "lineage", "lineage_digest", "versions", "precision", "digests"),
+        *("weights.safetensors", "head.safetensors", "evaluation.json", "report.html", "model_card.md"),
+    }
+)
 _MEND = "Fetch the bundle again, or register the model anew."
 
 
@@ -53,6 +62,24 @@ def read_info(folder: Path) -> dict[str, Any]:
 def identity(info: dict[str, Any]) -> str:
     """Return a bundle's own SHA-256 (hex): over its description, which holds the digest of every file."""
     return digest_json(info)
+
+
+def content(folder: Path, info: dict[str, Any]) -> str:
+    """Return the SHA-256 (hex) of what a bundle is: what it answers, from which data, and how it was evaluated.
+
+    When it was made, by which run and how fast it was bear on it no more than the pages that show the same figures.
+    The graph stands for the weights: the header of a weight file may list the same tensors in another order.
+    """
+    digests = {name: digest for name, digest in info["digests"].items() if name not in _NOT_CONTENT}
+    made = {key: value for key, value in info.items() if key not in _NOT_CONTENT}
+    return digest_json([_unclocked(made), digests, _unclocked(read_json(folder / "evaluation.json"))])
+
+
+def _unclocked(tree: Any) -> Any:
+    """Return a JSON tree without the figures that no two runs have in common."""
+    if isinstance(tree, dict):
+        return {key: _unclocked(value) for key, value in tree.items() if key not in CLOCKED}
+    return [_unclocked(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def verify_files(folder: Path, digests: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from thorax.errors import InputError
+from thorax.provenance import under_git
 
 Where = Literal["branch", "in_place", "none"]
 _NAME = "Thorax"
@@ -25,12 +26,12 @@ def commit(pointer: Path, message: str, where: Where, branch: str) -> str:
         branch: the name of that branch.
 
     Returns:
-        The commit's hash; "" where there is none.
+        The commit's hash; "" where there is none, as the project is not under Git.
 
     Raises:
-        InputError: Git is missing, there is no repository, or it refuses.
+        InputError: Git is missing, or it refuses.
     """
-    if where == "none":
+    if where == "none" or not under_git(pointer.parent):
         return ""
     if where == "in_place":
         _git(pointer, "add", "--", pointer.name)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from thorax.datasets import pack
 from thorax.datasets.dataset import IMAGE_SUFFIXES, Dataset
-from thorax.datasets.versioning import dvc_errors, pointer, recorded
+from thorax.datasets.versioning import dvc_errors, pointer, recorded, scm_config
 from thorax.errors import InputError
 from thorax.files import atomic_folder, read_json, write_json
+from thorax.provenance import under_git
 from thorax.settings import Data, Settings
 
 if TYPE_CHECKING:
@@ -143,7 +144,14 @@ def _opened(home: Path, root: Path, name: str) -> "Iterator[tuple[DVCFileSystem,
         if not below:
             raise InputError(f"{root} lies outside the repository {top}.", "Version it with `thorax data add`.")
         try:
-            system = DVCFileSystem(str(top), rev=None if name == WORKSPACE else name)
+            if name != WORKSPACE and not under_git(top):
+                raise InputError(
+                    f"There is no revision {name!r}: {top} is not a Git repository, and holds the present data alone.",
+                    "Run `git init`, `git add -A` and `git commit -m 'First revision'` there: each commit from then on "
+                    "is a revision. `workspace` is the data as they are.",
+                )
+            config = scm_config(top)
+            system = DVCFileSystem(str(top), rev=None if name == WORKSPACE else name, config=config)
             info = system.info(below)
         except FileNotFoundError as error:
             raise InputError(f"Revision {name} holds no dataset {below}.", "Choose another revision.") from error

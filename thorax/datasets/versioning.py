@@ -8,7 +8,7 @@ only those that changed.
 import hashlib
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ import yaml
 
 from thorax.errors import InputError, ThoraxError
 from thorax.files import room_errors
+from thorax.provenance import under_git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,7 +225,30 @@ def repository(folder: Path) -> "Repo":
 
     # Importing DVC sends its remarks to standard output, where machines read our JSON.
     logging.getLogger("dvc").setLevel(logging.WARNING)
-    return Repo(Repo.find_root(str(folder)))
+    root = Path(Repo.find_root(str(folder)))
+    return Repo(str(root), config=scm_config(root))
+
+
+def scm_config(root: Path) -> dict[str, Any]:
+    """Return the part of DVC's configuration that says whether there is Git, and note it for the `dvc` command.
+
+    The project may have been downloaded without its repository, or lie in another project's: DVC versions the data
+    all the same, and looks for no commits.
+
+    Args:
+        root: the top of the DVC repository.
+    """
+    from dvc.config import Config
+
+    config = Config(str(root / ".dvc"))
+    without = not under_git(root)
+    noted = config.load_one("local").get("core", {}).get("no_scm", False)
+    if not without and not noted:
+        return {}  # what the project itself configures holds
+    if without != noted:
+        with suppress(OSError), config.edit("local") as local:
+            local.setdefault("core", {})["no_scm"] = without
+    return {"core": {"no_scm": without}}
 
 
 @contextmanager
@@ -238,7 +262,8 @@ def dvc_errors(home: Path) -> "Iterator[None]":
         raise
     except NotDvcRepoError as error:
         raise InputError(
-            f"There is no DVC repository at {home} or above.", "Run `git init` and `dvc init` there."
+            f"There is no DVC repository at {home} or above.",
+            "Run `git init` and `dvc init` there, or without Git `dvc init --no-scm`.",
         ) from error
     # Remotes raise what their own libraries raise: whatever it is, a person reads it in one line.
     except Exception as error:

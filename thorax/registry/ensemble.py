@@ -19,7 +19,7 @@ from thorax.bundle.merging import Member, merge
 from thorax.bundle.session import open_session
 from thorax.errors import GateError, InputError
 from thorax.files import write_json
-from thorax.provenance import code_digest, commit, hardware, versions
+from thorax.provenance import code_lineage, hardware, versions
 from thorax.registry.bundles import fetch_version
 from thorax.registry.contrast import evidence_of
 from thorax.registry.evidence import Evidence, collect, weigh
@@ -249,7 +249,6 @@ def _better_than_members(settings: Settings, parts: Sequence[_Part], evidence: E
 
 
 def _lineage(settings: Settings, parts: Sequence[_Part], store: "ImageStore") -> dict[str, Any]:
-    head = commit(settings.home)
     members = [
         {
             "version": part.version.version,
@@ -261,9 +260,7 @@ def _lineage(settings: Settings, parts: Sequence[_Part], store: "ImageStore") ->
     ]
     return {
         "members": json.dumps(members),
-        "git_commit": head.hash,
-        "git_clean": head.clean,
-        "code_digest": code_digest(CODE),
+        **code_lineage(settings.home, CODE),
         "data_revision": str(store.info.get("revision", "")),
         "data_source": str(store.info.get("source", "")),
         "manifest_digest": str(store.info.get("manifest_digest", "")),

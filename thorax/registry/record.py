@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thorax.bundle import write_bundle
 from thorax.errors import InputError, RegistryError
 from thorax.files import read_json, write_json
-from thorax.provenance import code_digest, commit, hardware, versions
+from thorax.provenance import code_lineage, commit, hardware, versions
 from thorax.registry.evidence import collect
 from thorax.registry.history import user
 from thorax.registry.live import ARCHITECTURE, CACHED_FROM, PARENT, log_curve
@@ -26,6 +26,7 @@ from thorax.registry.run_logging import (
     parameters,
 )
 from thorax.registry.tracking import client, initialise, locked, speaking
+from thorax.registry.versions import UNCHANGED
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def record(
         out: gets `bundle/`, `registered.json`.
 
     Returns:
-        name, version, aliases, gates and run_id: the content of `registered.json`.
+        name, version, aliases, gates, run_id, and whether the version is new: the content of `registered.json`.
 
     Raises:
         InputError: the winner is not among the candidates, or a folder lacks what its step should have left.
@@ -119,8 +120,12 @@ def record(
             connection.set_terminated(parent, "FAILED")
             raise
         connection.set_tag(parent, "thorax.version", registered.version)
+        if not registered.new:
+            note = f"**Nothing has changed:** this is version {registered.version}, registered before.\n\n"
+            connection.set_tag(parent, "mlflow.note.content", note + describe_pipeline(chosen, facts, reason))
+            connection.set_tag(parent, UNCHANGED, "true")
         connection.set_terminated(parent, "FINISHED")
-    result = _result(registered)
+    result = _result(registered) | {"run_id": parent}
     write_json(out / "registered.json", result)
     return result
 
@@ -225,14 +230,11 @@ def _lineage(
     runs: Mapping[str, str],
 ) -> dict[str, Any]:
     built = read_json(store / "store.json")
-    head = commit(settings.home)
     winner = str(chosen["winner"])
     if winner not in runs:
         raise RegistryError(f"The run of {winner} is missing.")
     return {
-        "git_commit": head.hash,
-        "git_clean": head.clean,
-        "code_digest": code_digest(CODE),
+        **code_lineage(settings.home, CODE),
         "data_revision": str(facts.get("revision", "")),
         "data_source": str(facts.get("source", "")),
         "manifest_digest": str(facts["manifest_digest"]),

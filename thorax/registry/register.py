@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thorax.bundle import Bundle, identity
-from thorax.bundle.verify import read_info
+from thorax.bundle.verify import content, read_info
 from thorax.errors import BundleError, GateError
 from thorax.files import write_json
+from thorax.provenance import UNKNOWN
 from thorax.provenance import versions as installed
 from thorax.registry.challenge import with_champion
 from thorax.registry.decisions import decide, heal
@@ -26,6 +27,7 @@ from thorax.registry.run_logging import describe_version
 from thorax.registry.tracking import client, initialise, locked, quiet_mlflow, speaking
 from thorax.registry.versions import (
     AGAINST,
+    BUNDLE_CONTENT,
     BUNDLE_DIGEST,
     BUNDLE_PATH,
     CHALLENGER,
@@ -69,13 +71,15 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered version: its number, the aliases it was given, and the verdict of each gate."""
+    """A registered version: its number, its aliases, the verdict of each gate, and the MLflow run that made it."""
 
     name: str
     version: str
     aliases: tuple[str, ...]
     gates: tuple[Gate, ...]
     run_id: str
+    #: False where an earlier run registered the same bundle: nothing has changed since.
+    new: bool = True
 
     @property
     def passed(self) -> bool:
@@ -98,6 +102,7 @@ def register(
 ) -> Registered:
     """Register a bundle as a new version, as challenger, and as champion where there is none and its gates pass.
 
+    A bundle with the content of a registered version makes no new version: that version is returned.
     Where a second person must approve, the first champion needs them too, and nobody is promoted here.
 
     Args:
@@ -119,41 +124,90 @@ def register(
         RegistryError: the registry cannot be reached.
     """
     info = read_info(bundle)
-    digest = identity(info)
     connection = client(settings)
-    judged = aliases(settings, connection).get(CHAMPION, "")
-    comparison = with_champion(settings, connection, evidence, store)
-    gates = (*judge(evaluation, settings.registry.gates, try_out(bundle), comparison), *more_gates)
+    with speaking(settings):
+        _ensure_model(settings, connection)
+        known = _same(settings, connection, bundle, info)
+    if known is not None:
+        gates = _judged_again(settings, known, evaluation, bundle)
+    else:
+        judged = aliases(settings, connection).get(CHAMPION, "")
+        comparison = with_champion(settings, connection, evidence, store)
+        gates = (*judge(evaluation, settings.registry.gates, try_out(bundle), comparison), *more_gates)
     if must_pass and (failed := [gate for gate in gates if not gate.passed]):
         lines = "\n  ".join(f"{gate.name}: {gate.text}" for gate in failed)
         raise GateError(
             f"The model did not pass what was agreed, and is not registered:\n  {lines}",
             "Choose other members, or register it all the same with --anyway; promotion then refuses it.",
         )
-    with speaking(settings):
-        _ensure_model(settings, connection)
-        known = _same(settings, connection, digest)
+    made = False
+    # Two runs that end at once with the same bundle make one version.
+    with locked(settings, "version"), speaking(settings):
+        known = known or _same(settings, connection, bundle, info)
         if known is None:
             run = run_id or _own_run(settings, connection)
-            tags = _tags(info, digest, bundle, evaluation, lineage, gates) | {AGAINST: judged}
+            tags = _tags(info, bundle, evaluation, lineage, gates) | {AGAINST: judged}
             description = describe_version(info, evaluation, lineage, gates)
             version = _create(settings, connection, bundle, evidence, run, tags, info, description)
-        else:
-            version, gates, run = known.version, known.gates, known.run_id
+            known = resolve(settings, version, connection)
+            made = True
+        elif gates != known.gates:
+            _set_gates(settings, connection, known.version, gates)
     with locked(settings), speaking(settings):
-        heal(settings, connection)
+        new = _stand(settings, connection, known, gates, reason) or made
         named = aliases(settings, connection)
-        champion = named.get(CHAMPION, "")
-        verdict: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": digest}
-        if not champion and all(gate.passed for gate in gates) and not settings.registry.require_approval:
-            why = "the first model whose gates pass"
-            decide(settings, connection, "promote", "", version, why, verdict)
-            connection.set_registered_model_alias(settings.registry.name, CHALLENGER, version)
-        elif version != champion:
-            verdict["superseded"] = named.get(CHALLENGER, "")
-            decide(settings, connection, "challenge", champion, version, reason, verdict)
-        given = tuple(sorted(alias for alias, number in aliases(settings, connection).items() if number == version))
-    return Registered(settings.registry.name, version, given, gates, run)
+        given = tuple(sorted(alias for alias, number in named.items() if number == known.version))
+    return Registered(settings.registry.name, known.version, given, gates, known.run_id, new)
+
+
+def _stand(
+    settings: Settings, connection: "MlflowClient", version: Version, gates: Sequence[Gate], reason: str
+) -> bool:
+    """Let a version stand as challenger, or as champion where there is none and it passed; the caller holds the lock.
+
+    A version that was decided on before stays where it stands, unless it is the first to pass gates that were changed.
+    Return whether this was the first decision on it.
+    """
+    entries = heal(settings, connection)
+    first = not any(e.model == settings.registry.name and e.target == version.version for e in entries)
+    named = aliases(settings, connection)
+    champion, number = named.get(CHAMPION, ""), version.version
+    verdict: dict[str, Any] = {"gates": {gate.name: gate.passed for gate in gates}, "bundle": version.bundle_digest}
+    verdict["code"] = version.lineage.get("git_commit") or UNKNOWN
+    passed = all(gate.passed for gate in gates) and not settings.registry.require_approval
+    if not champion and passed and (first or version.state in ("registered", CHALLENGER)):
+        why = "the first model whose gates pass"
+        decide(settings, connection, "promote", "", number, why, verdict)
+        connection.set_registered_model_alias(settings.registry.name, CHALLENGER, number)
+    elif first and number != champion:
+        verdict["superseded"] = named.get(CHALLENGER, "")
+        decide(settings, connection, "challenge", champion, number, reason, verdict)
+    return first
+
+
+def _judged_again(settings: Settings, known: Version, evaluation: Mapping[str, Any], bundle: Path) -> tuple[Gate, ...]:
+    """Return a version's gates, those whose limits were changed since it was registered judged anew.
+
+    The comparison with the champion stays: promotion makes it anew where the champion has changed.
+    """
+    anew = {
+        gate.name: gate
+        for gate in judge(evaluation, settings.registry.gates, try_out(bundle), "no champion is asked again")
+        if gate.name != CHAMPION
+    }
+    return tuple(
+        anew[gate.name] if gate.name in anew and anew[gate.name].limit != gate.limit else gate for gate in known.gates
+    )
+
+
+def _set_gates(settings: Settings, connection: "MlflowClient", version: str, gates: Sequence[Gate]) -> None:
+    for key, value in _gate_tags(gates).items():
+        connection.set_model_version_tag(settings.registry.name, version, key, value)
+
+
+def _gate_tags(gates: Sequence[Gate]) -> dict[str, str]:
+    verdicts = {GATE + gate.name: json.dumps(asdict(gate)) for gate in gates}
+    return verdicts | {VALIDATION: "passed" if all(gate.passed for gate in gates) else "failed"}
 
 
 def try_out(bundle: Path) -> Trial:
@@ -184,12 +238,14 @@ def _ensure_model(settings: Settings, connection: "MlflowClient") -> None:
             raise
 
 
-def _same(settings: Settings, connection: "MlflowClient", digest: str) -> Version | None:
-    """The version that already holds this very bundle, as a run that was killed after creating it leaves."""
+def _same(settings: Settings, connection: "MlflowClient", bundle: Path, info: dict[str, Any]) -> Version | None:
+    """The first version with the same content: of an earlier run, or of one that was killed after creating it."""
     found = connection.search_model_versions(
-        f"name = '{settings.registry.name}' and tags.`{BUNDLE_DIGEST}` = '{digest}'", max_results=1
+        f"name = '{settings.registry.name}' and tags.`{BUNDLE_CONTENT}` = '{content(bundle, info)}'", max_results=1000
     )
-    return resolve(settings, str(found[0].version), connection) if found else None
+    if not found:
+        return None
+    return resolve(settings, min((str(item.version) for item in found), key=int), connection)
 
 
 def _own_run(settings: Settings, connection: "MlflowClient") -> str:
@@ -199,16 +255,19 @@ def _own_run(settings: Settings, connection: "MlflowClient") -> str:
 
 
 def _tags(
-    info: Mapping[str, Any],
-    digest: str,
+    info: dict[str, Any],
     bundle: Path,
     evaluation: Mapping[str, Any],
     lineage: Mapping[str, Any],
     gates: tuple[Gate, ...],
 ) -> dict[str, str]:
-    tags = {BUNDLE_DIGEST: digest, BUNDLE_PATH: f"data/{bundle.name}", STATE: "registered"}
-    tags[VALIDATION] = "passed" if all(gate.passed for gate in gates) else "failed"
-    tags |= {GATE + gate.name: json.dumps(asdict(gate)) for gate in gates}
+    tags = {
+        BUNDLE_DIGEST: identity(info),
+        BUNDLE_CONTENT: content(bundle, info),
+        BUNDLE_PATH: f"data/{bundle.name}",
+        STATE: "registered",
+    }
+    tags |= _gate_tags(gates)
     tags |= {LINEAGE + key: value if isinstance(value, str) else json.dumps(value) for key, value in lineage.items()}
     facts = {
         "architecture": info["architecture"],

@@ -19,18 +19,17 @@ from typing import Any
 
 import yaml
 
+from thorax.bundle.verify import CLOCKED
 from thorax.endings import ended, last_lines, with_words
 from thorax.errors import InputError, RegistryError, ThoraxError
 from thorax.files import read_json
-from thorax.provenance import hardware, versions
+from thorax.provenance import UNKNOWN, hardware, under_git, versions
 from thorax.registry.bundles import download, fetch_version
 from thorax.registry.register import SETTINGS
 from thorax.registry.versions import Version, resolve
 from thorax.settings import Settings
 
 Say = Callable[[str], None]
-#: Figures that say how long something took, which no run has in common with another.
-_CLOCKED = ("seconds", "images_per_second")
 _SHOWN = ("auroc", "auprc", "sensitivity", "specificity", "ece", "brier")
 
 
@@ -111,7 +110,7 @@ def reproduce(
         raise InputError(f"{keep} exists already.", "Name a new folder.")
     place = keep or Path(tempfile.mkdtemp(prefix="thorax-reproduce-"))
     try:
-        say(f"checking out the code {version.lineage.get('git_commit', '')[:10] or '(unversioned)'}")
+        say(f"checking out the code {version.lineage.get('git_commit') or UNKNOWN:.10}")
         _check_out_code(settings, version, place)
         say(f"checking out the data {version.lineage.get('data_revision', '')[:10]}")
         data = _check_out_data(settings, version, recorded, place)
@@ -126,10 +125,21 @@ def reproduce(
 
 
 def _check_out_code(settings: Settings, version: Version, place: Path) -> None:
-    """Clone the project at the version's commit, without copying its history; an unversioned project stays empty."""
-    commit = version.lineage.get("git_commit", "")
+    """Clone the project at the version's commit, without copying its history; where none is known, leave it empty.
+
+    The code that is installed runs then, and its digest is compared with the recorded one.
+    """
+    commit = version.lineage.get("git_commit") or UNKNOWN
     place.mkdir(parents=True, exist_ok=True)
-    if not commit or not (settings.home / ".git").exists():
+    if commit == UNKNOWN:
+        return
+    if not under_git(settings.home):
+        raise InputError(
+            f"Version {version.version} was made from commit {commit[:10]}; {settings.home} is not a Git repository.",
+            "Clone the repository with `git clone`, and run the command there with THORAX_HOME naming the clone, "
+            f"and -S paths.var={settings.var}.",
+        )
+    if not (settings.home / ".git").exists():  # a part of a larger repository, which would be cloned whole
         return
     _git(settings.home, "clone", "--quiet", "--shared", "--no-checkout", str(settings.home.absolute()), str(place))
     try:
@@ -227,8 +237,7 @@ def _origin(version: Version, before: Path, after: Path) -> Iterator[Compared]:
     then, lineage = version.lineage, now["lineage"]
     for name in ("data_revision", "manifest_digest", "split_digest", "git_commit", "code_digest"):
         yield _compared(name, then.get(name, ""), str(lineage.get(name, "")))
-    clean = then.get("git_clean", "true")
-    if clean != "true":
+    if then.get("git_clean") == "false":
         yield Compared("git_clean", "no: the tree held changes", "", equal=False)
     for name, present in (("versions", versions()), ("hardware", hardware())):
         recorded = json.loads(then.get(name) or "{}")
@@ -263,7 +272,7 @@ def _figures(before: Path, after: Path) -> Iterator[Compared]:
 def _numbers(tree: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(tree, Mapping):
         for key, value in tree.items():
-            if key not in _CLOCKED:
+            if key not in CLOCKED:
                 yield from _numbers(value, f"{path}.{key}" if path else str(key))
     elif isinstance(tree, list):
         for number, value in enumerate(tree):

@@ -7,7 +7,7 @@ from thorax.registry import promotion
 from thorax.registry.decisions import decide, heal, history_of
 from thorax.registry.history import DONE
 from thorax.registry.tracking import client, initialise, locked, speaking
-from thorax.registry.versions import CHALLENGER, CHAMPION, Version, aliases, resolve
+from thorax.registry.versions import CHALLENGER, CHAMPION, UNCHANGED, Version, aliases, exists, resolve
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def made_by(settings: Settings, mark: str) -> dict[str, Any] | None:
     """Return the version whose run was made for a reason that holds `mark`, as `facts_of`; None where there is none.
 
+    A run that made nothing new points to the version that its bundle was registered as before.
     A version that was created by a run which was then killed is not yet challenger: it becomes so here.
 
     Raises:
@@ -34,7 +35,9 @@ def made_by(settings: Settings, mark: str) -> dict[str, Any] | None:
             )
         ]
     if not numbers:
-        return None
+        same = [run.data.tags["thorax.version"] for run in runs if UNCHANGED in run.data.tags]
+        same = [number for number in same if exists(settings, number, connection)]
+        return facts_of(resolve(settings, same[0], connection), new=False) if same else None
     version = resolve(settings, max(numbers, key=int), connection)
     if version.state == "registered" and version.gates:
         _stand(settings, connection, version, mark)
@@ -42,13 +45,14 @@ def made_by(settings: Settings, mark: str) -> dict[str, Any] | None:
     return facts_of(version)
 
 
-def facts_of(version: Version) -> dict[str, Any]:
-    """Return what the loop keeps of a version: its number, whether its gates passed, each of them, its aliases."""
+def facts_of(version: Version, new: bool = True) -> dict[str, Any]:
+    """Return what the loop keeps of a version: number, gates, aliases, and whether the retraining made it."""
     return {
         "version": version.version,
         "passed": version.passed,
         "gates": [asdict(gate) for gate in version.gates],
         "aliases": list(version.aliases),
+        "new": new,
     }
 
 

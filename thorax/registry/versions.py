@@ -19,7 +19,11 @@ STATE, FORCED, APPROVED = "thorax.state", "thorax.forced", "thorax.approved"
 #: Which champion ("" for none) the stored verdict of the gate against it was judged by.
 AGAINST = "thorax.judged.against"
 VALIDATION = "thorax.validation"
+#: On a run whose bundle was a registered version before.
+UNCHANGED = "thorax.unchanged"
 BUNDLE_DIGEST, BUNDLE_PATH = "thorax.bundle.digest", "thorax.bundle.path"
+#: What two bundles of the same model have in common; see `thorax.bundle.verify.content`.
+BUNDLE_CONTENT = "thorax.bundle.content"
 GATE, LINEAGE, METRIC, FACT = "thorax.gate.", "thorax.lineage.", "thorax.metric.", "thorax.model."
 
 

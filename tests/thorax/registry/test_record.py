@@ -11,6 +11,7 @@ import pytest
 from thorax.errors import InputError
 from thorax.registry.live import live_run
 from thorax.registry.record import Candidate, record
+from thorax.registry.retraining import made_by
 from thorax.registry.tracking import client, initialise
 from thorax.registry.versions import resolve
 from thorax.settings import Settings
@@ -95,6 +96,12 @@ def test_a_training_from_the_cache_is_represented_by_a_twin(
     first = record(settings, [trained], reason="first", **folders)
     second = record(settings, [trained], reason="second", **folders)
     assert children(settings, first["run_id"])["custom_cnn"].info.run_id == tell.run_id
+    # Nothing has changed but the reason: the run points to the version that there is.
+    assert (first["new"], second["new"], second["version"]) == (True, False, first["version"])
+    noted = client(settings).get_run(second["run_id"]).data.tags
+    assert (noted["thorax.version"], noted["thorax.unchanged"]) == (first["version"], "true")
+    assert "Nothing has changed" in noted["mlflow.note.content"]
+    assert made_by(settings, "second") == made_by(settings, "first") | {"new": False}
     twin = children(settings, second["run_id"])["custom_cnn"]
     assert twin.data.tags["thorax.cached_from"] == tell.run_id
     assert twin.data.metrics["train_loss"] == pytest.approx(1 / 3)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from PIL import Image
 
 from thorax.bundle import Bundle
 from thorax.errors import BundleError, InputError, RegistryError
+from thorax.registry import promotion
 from thorax.registry.bundles import fetch
+from thorax.registry.decisions import history_of
 from thorax.registry.evidence import Evidence
 from thorax.registry.register import Registered, register
 from thorax.registry.tracking import client
@@ -93,10 +96,71 @@ def test_a_damaged_copy_is_fetched_anew_and_a_damaged_original_is_refused(
     assert list((settings.var / "bundles").iterdir()) == []
 
 
-def test_the_same_bundle_is_not_registered_twice(settings: Settings, bundle: Path, evaluation: dict[str, Any]) -> None:
+def again(bundle: Path, place: Path) -> Path:
+    """The bundle as another run makes it from the same steps: at another time, from another commit and run."""
+    shutil.copytree(bundle, place)
+    info = json.loads((place / "bundle.json").read_text())
+    info |= {"created": "later", "lineage": {"pipeline_run": "other"}, "lineage_digest": "other"}
+    info["network"] |= {"seconds": 7.0}
+    info["digests"] |= {"model_card.md": "other"}
+    (place / "bundle.json").write_text(json.dumps(info))
+    return place
+
+
+def test_nothing_new_makes_no_new_version_and_no_decision(
+    settings: Settings, bundle: Path, evaluation: dict[str, Any], registered: Callable[..., Registered], tmp_path: Path
+) -> None:
     one = register(settings, bundle, evaluation, {})
-    again = register(settings, bundle, evaluation, {})
-    assert again.version == one.version
+    registered()
+    lines = len(history_of(settings).entries())
+    same = register(settings, again(bundle, tmp_path / "again"), evaluation, {}, reason="dvc repro")
+    assert (one.new, same.new) == (True, False)
+    assert (same.version, same.aliases, same.run_id) == ("1", ("champion",), one.run_id)
+    assert aliases(settings) == {"champion": "1", "challenger": "2"}
+    assert len(list_versions(settings)) == 2
+    assert len(history_of(settings).entries()) == lines
+
+
+def test_a_version_that_was_deleted_is_made_anew(
+    settings: Settings, bundle: Path, evaluation: dict[str, Any], registered: Callable[..., Registered], tmp_path: Path
+) -> None:
+    registered()
+    gone = register(settings, bundle, evaluation, {})
+    client(settings).delete_model_version(settings.registry.name, gone.version)
+    back = register(settings, again(bundle, tmp_path / "again"), evaluation, {})
+    assert (gone.version, back.version, back.new, back.aliases) == ("2", "3", True, ("challenger",))
+
+
+def test_limits_that_were_changed_judge_the_same_version_anew(
+    settings: Settings, bundle: Path, evaluation: dict[str, Any], tmp_path: Path
+) -> None:
+    strict = settings.registry.gates.model_copy(update={"min_mean_auroc": 0.95})
+    strict_settings = settings.model_copy(update={"registry": settings.registry.model_copy(update={"gates": strict})})
+    assert not register(strict_settings, bundle, evaluation, {}).passed
+    assert aliases(settings) == {"challenger": "1"}
+    now = register(settings, again(bundle, tmp_path / "again"), evaluation, {})
+    assert (now.version, now.new, now.passed, now.aliases) == ("1", False, True, ("challenger", "champion"))
+    assert resolve(settings).passed
+
+
+def test_a_rejected_version_stays_rejected_however_often_it_is_made(
+    settings: Settings, bundle: Path, evaluation: dict[str, Any], registered: Callable[..., Registered], tmp_path: Path
+) -> None:
+    registered()
+    register(settings, bundle, evaluation, {})
+    promotion.reject(settings, "2", reason="poor on AP films")
+    same = register(settings, again(bundle, tmp_path / "again"), evaluation, {})
+    assert (same.version, same.new, same.aliases) == ("2", False, ())
+    assert resolve(settings, "2").state == "rejected"
+
+
+def test_two_runs_that_end_at_once_with_the_same_bundle_make_one_version(
+    settings: Settings, bundle: Path, evaluation: dict[str, Any], tmp_path: Path
+) -> None:
+    places = [again(bundle, tmp_path / name) for name in ("one", "two")]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda place: register(settings, place, evaluation, {}), places))
+    assert [item.version for item in found] == ["1", "1"]
     assert len(list_versions(settings)) == 1
 
 
@@ -178,7 +242,8 @@ def test_the_champion_is_compared_on_patients_that_it_never_saw(
     register(settings, bundle, evaluation, {}, evidence=evidence)
     place = tmp_path / "bundle"
     shutil.copytree(bundle, place)
-    info = json.loads((place / "bundle.json").read_text()) | {"created": "later"}
+    info = json.loads((place / "bundle.json").read_text())
+    info["network"] |= {"variant": 2}
     (place / "bundle.json").write_text(json.dumps(info))
 
     def against(theirs: Any, store: Path | None = None) -> Any:

@@ -77,6 +77,8 @@ def outcome(retraining: Retraining) -> str:
     """Say how a retraining ended."""
     train, promoted = retraining.done["train"], retraining.done["promote"]
     version = f"version {train['version']}"
+    if promoted.get("unchanged"):
+        return f"nothing has changed: this is {version}"
     if promoted["champion"]:
         return f"{version} is champion"
     return f"{version} stands as challenger: {promoted['why']}"
@@ -138,6 +140,8 @@ class _Runner:
         subject = f"Add {len(cases)} confirmed cases to {root.name}"
         commit = pointers.commit(pointer, f"{subject}\n\n{self._retraining.mark}", how.commit, how.branch)
         self._say(f"{len(cases)} cases added: data revision {state.revision[:8]}")
+        if not commit and how.commit != "none":
+            self._say(f"{pointer.name} is not committed: the project is not a Git repository (`git init` makes it one)")
         if how.push:
             self._say(f"{versioning.push(settings.home, root)} files pushed to the remote")
         return {"revision": state.revision, "added": len(cases), "commit": commit}
@@ -151,6 +155,9 @@ class _Runner:
 
     def promote(self) -> dict[str, Any]:
         trained = self._retraining.done["train"]
+        if not trained.get("new", True) and ("champion" in trained["aliases"] or not trained["aliases"]):
+            # Promoting the champion changes nothing, and another was decided on before.
+            return {"champion": "champion" in trained["aliases"], "why": "it was registered before", "unchanged": True}
         if not trained["passed"]:
             failed = ", ".join(gate["name"] for gate in trained["gates"] if not gate["passed"])
             return {"champion": False, "why": f"it did not pass {failed}"}

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,20 @@ def test_promotion_is_left_to_a_person_unless_the_settings_say_otherwise(templat
     assert careful.counts["promote"] == 0
 
 
+@pytest.mark.parametrize(("aliases", "champion"), [(["champion"], True), ([], False)])
+def test_a_retraining_that_gives_a_registered_version_again_promotes_nothing(
+    template: World, tmp_path: Path, aliases: list[str], champion: bool
+) -> None:
+    world = template.copy(tmp_path / "project")
+    facts = {"version": "1", "passed": True, "gates": [], "aliases": aliases, "new": False}
+    tools = replace(world.tools, train=lambda settings, reason: facts)
+    done = world.answer(tools=tools).retraining
+    assert done is not None
+    assert done.outcome == "nothing has changed: this is version 1"
+    assert done.done["promote"]["champion"] is champion
+    assert world.counts["promote"] == 0
+
+
 def test_another_process_may_train_between_the_revision_and_the_end(world: World) -> None:
     """As on a cluster, where each is a step of its own."""
 
@@ -167,7 +182,7 @@ def test_another_process_may_train_between_the_revision_and_the_end(world: World
         raise InputError("The training has not made a version yet.")
 
     tools = world.tools
-    here = Tools(tools.sources, tools.made, elsewhere, tools.promote, tools.undisturbed)
+    here = replace(tools, train=elsewhere)
     prepared = answer(world.settings, ALARM, here, lambda: "", through="revise").retraining
     assert prepared is not None
     assert prepared.next_step == "train"
@@ -200,7 +215,7 @@ def test_a_training_that_fails_is_tried_once_more_and_then_left_to_a_person(worl
         raise ThoraxError("The step train failed: out of memory.")
 
     tools = world.tools
-    broken = Tools(tools.sources, tools.made, fail, tools.promote, tools.undisturbed)
+    broken = replace(tools, train=fail)
     for _ in range(2):
         with pytest.raises(ThoraxError, match="out of memory"):
             world.answer(tools=broken)
@@ -223,7 +238,7 @@ def test_a_pipeline_run_of_somebody_else_is_no_failure(world: World) -> None:
     tools = world.tools
     for _ in range(7):
         with pytest.raises(BusyError):
-            world.answer(tools=Tools(tools.sources, tools.made, busy, tools.promote, tools.undisturbed))
+            world.answer(tools=replace(tools, train=busy))
     done = world.answer().retraining
     assert done is not None
     assert done.outcome == "version 2 is champion"
@@ -235,7 +250,7 @@ def test_what_cannot_be_finished_can_be_given_up(world: World) -> None:
 
     tools = world.tools
     with pytest.raises(ThoraxError):
-        world.answer(tools=Tools(tools.sources, tools.made, fail, tools.promote, tools.undisturbed))
+        world.answer(tools=replace(tools, train=fail))
     with pytest.raises(InputError, match="needs a reason"):
         give_up(world.settings, " ")
     assert give_up(world.settings, "the scanner was repaired").outcome == "given up: the scanner was repaired"
@@ -274,7 +289,7 @@ def test_by_hand_it_needs_a_reason_and_no_cases(template: World, tmp_path: Path)
     with pytest.raises(InputError, match="needs a reason"):
         by_hand(copied.settings, " ", copied.tools)
     tools = copied.tools
-    alone = Tools(lambda: None, tools.made, tools.train, tools.promote, tools.undisturbed)
+    alone = replace(tools, sources=lambda: None)
     done = by_hand(copied.settings, "a new recipe", alone).retraining
     assert done is not None
     assert done.done["revise"]["added"] == 0
