@@ -44,7 +44,7 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
     set_: Set = None,
 ) -> None:
-    """Answer for radiographs: probabilities, decisions, and heatmaps as PNG files."""
+    """Answer for radiographs: probabilities, answers, and heatmaps as PNG files."""
     from commands.answerers import Local, Remote
 
     if sum(given is not None for given in (bundle, version, url)) > 1:
@@ -148,17 +148,18 @@ def _show(file: Path, prediction: "Prediction") -> None:
         (
             label(answer.finding),
             percent(answer.probability),
-            percent(answer.threshold),
-            "[bold]yes[/]" if answer.decision else "no",
-            _WORDS[answer.conformal],
+            _WORDS[answer.answer],
+            "" if answer.lower is None else f"{answer.lower:.2f}",
+            "" if answer.upper is None else f"{answer.upper:.2f}",
             f"{answer.uncertainty:.2f}",
         )
         for answer in sorted(prediction.findings, key=lambda one: -one.probability)
     ]
-    columns = ("finding", "probability", "cut-off", "reached", "answer", "uncertainty")
-    table(escape(str(file)), columns, rows, right=("probability", "cut-off", "uncertainty"))
+    columns = ("finding", "probability", "answer", "absent below", "present above", "uncertainty")
+    right = ("probability", "absent below", "present above", "uncertainty")
+    table(escape(str(file)), columns, rows, right=right)
     for reason in prediction.refer_reasons:
-        out.print(f"[bold yellow]Refer to a reader:[/] {escape(reason)}")
+        out.print(f"[bold yellow]Refer to a radiologist:[/] {escape(reason)}")
     for sentence in prediction.image.assumptions:
         out.print(f"Assumed: {escape(sentence)}")
     out.print(escape(prediction.summary) + "\n")

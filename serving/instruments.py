@@ -28,10 +28,10 @@ class Instruments:
         )
         self.batches = Histogram("thorax_batch_size", "Images that one pass of the network scored", buckets=_SIZES)
         self.predictions = Counter("thorax_predictions", "Predictions made", ["version"])
-        self.present = Counter("thorax_findings_present", "Findings at or above their operating point", ["finding"])
-        self.answers = Counter("thorax_finding_answers", "Set-valued answers", ["finding", "answer"])
-        self.novel = Counter("thorax_out_of_distribution", "Images unlike those the model knows")
-        self.referred = Counter("thorax_referred", "Images that a reader was called for")
+        self.present = Counter("thorax_findings_present", "Findings answered present", ["finding"])
+        self.answers = Counter("thorax_finding_answers", "Answers: present, absent or uncertain", ["finding", "answer"])
+        self.novel = Counter("thorax_out_of_distribution", "Images outside the model's training data")
+        self.referred = Counter("thorax_referred", "Images referred to a radiologist")
         self.refused = Counter("thorax_refused", "Requests refused", ["status"])
         self.unlogged = Counter("thorax_unlogged", "Answers that left though the log had no room for them")
         self.serving = Gauge(
@@ -50,7 +50,7 @@ class Instruments:
         self.shadowed = Counter("thorax_shadow_scored", "Images that the challenger scored too", ["version"])
         self.left_out = Counter("thorax_shadow_dropped", "Images that the challenger had no time for")
         self.agreement = Counter(
-            "thorax_shadow_decisions", "Decisions of the challenger beside the champion's", ["finding", "agrees"]
+            "thorax_shadow_decisions", "Answers of the challenger that agree with the champion's", ["finding", "agrees"]
         )
         self.difference = Histogram(
             "thorax_shadow_difference", "How far the challenger's probability lies off", ["finding"],
@@ -115,8 +115,8 @@ class Instruments:
         if prediction.refer:
             self.referred.inc()
         for answer in prediction.findings:
-            self.answers.labels(finding=answer.finding, answer=answer.conformal).inc()
-            if answer.decision:
+            self.answers.labels(finding=answer.finding, answer=answer.answer).inc()
+            if answer.answer == "present":
                 self.present.labels(finding=answer.finding).inc()
 
     def compare(self, champion: Prediction, challenger: Prediction) -> None:
@@ -126,6 +126,6 @@ class Instruments:
         for answer in champion.findings:
             other = others.get(answer.finding)
             if other is not None:
-                agrees = "yes" if answer.decision == other.decision else "no"
+                agrees = "yes" if answer.answer == other.answer else "no"
                 self.agreement.labels(finding=answer.finding, agrees=agrees).inc()
                 self.difference.labels(finding=answer.finding).observe(abs(answer.probability - other.probability))

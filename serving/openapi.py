@@ -59,19 +59,22 @@ _EXAMPLE: dict[str, Any] = {
         {
             "finding": "Effusion",
             "probability": 0.874,
+            "answer": "present",
+            "lower": 0.24,
+            "upper": 0.66,
             "threshold": 0.31,
-            "decision": True,
-            "conformal": "present",
             "uncertainty": 0.55,
             "box": {"x": 0.55, "y": 0.62, "w": 0.3, "h": 0.25},
             "heat": None,
+            "decision": True,
+            "conformal": "present",
         }
     ],
     "refer": False,
     "refer_reasons": [],
     "novelty": {"score": 11.2, "cutoff": 25.4, "out": False},
     "image": {"kind": "DICOM", "width": 2048, "height": 2500, "bits": 12, "view": "PA", "age": 61.0, "sex": "F"},
-    "summary": "The most probable finding is effusion, at 87%, above its operating point of 31%. …",
+    "summary": "Highest probability: effusion, 87% (present). …",
     "took_ms": 34.1,
 }
 

@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-Conformal = Literal["present", "absent", "uncertain"]
+Answer = Literal["present", "absent", "uncertain"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -43,23 +43,43 @@ class Heat(_Record):
 class FindingAnswer(_Record):
     """The answer for one finding.
 
-    `probability` is calibrated; `decision` says whether it reaches `threshold`, the operating point. `conformal`
-    is the set-valued answer at the stated error rate, and `uncertainty` the binary entropy in bits, 0 to 1.
+    `answer` is "absent" where the calibrated `probability` is below `lower`, "present" where it is above `upper`, and
+    "uncertain" between. `threshold`, the operating point that evaluation reports, lies between the two. `uncertainty`
+    is the binary entropy in bits, 0 to 1.
+
+    Deprecated, and never at odds with `answer`: `decision`, whether the probability reaches `threshold`, and
+    `conformal`, the same word as `answer`.
     """
 
     finding: str
     probability: Share
+    answer: Answer
+    lower: Share | None = None
+    upper: Share | None = None
     threshold: Share
-    decision: bool
-    conformal: Conformal
     uncertainty: Share
     box: Box | None = None
     heat: Heat | None = None
+    decision: Annotated[bool, Field(json_schema_extra={"deprecated": True})]
+    conformal: Annotated[Answer, Field(json_schema_extra={"deprecated": True})] = "uncertain"  # always `answer`
 
-    @property
-    def borderline(self) -> bool:
-        """Whether the two rules differ: answered as present below its operating point, or as absent above it."""
-        return self.conformal == ("absent" if self.decision else "present")
+    @model_validator(mode="before")
+    @classmethod
+    def _one_answer(cls, given: Any) -> Any:
+        """Fill the deprecated fields; before release 0.2 they were the only ones, and could contradict."""
+        if not isinstance(given, dict):
+            return given
+        if "answer" in given:
+            return given | {"conformal": given["answer"]}
+        if "decision" not in given or "conformal" not in given:
+            return given
+        said = reconciled(given["conformal"], bool(given["decision"]))
+        return given | {"answer": said, "conformal": said}
+
+
+def reconciled(conformal: str, decision: bool) -> str:
+    """Return the one answer of a release before 0.2: uncertain where its answer and its decision contradict."""
+    return "uncertain" if conformal == ("absent" if decision else "present") else conformal
 
 
 class Novelty(_Record):
@@ -199,7 +219,7 @@ def refer_reasons(
     unsure = [
         label(answer.finding)
         for answer in answers
-        if ("conformal" in when and answer.conformal == "uncertain")
+        if ("conformal" in when and answer.answer == "uncertain")
         or ("entropy" in when and answer.uncertainty > entropy)
     ]
     if unsure:
@@ -210,38 +230,19 @@ def refer_reasons(
 def summarise(answers: Sequence[FindingAnswer], novelty: Novelty, synthetic: bool) -> str:
     """Say the whole answer in one paragraph of plain words.
 
-    It names the finding with the highest probability, what is present, uncertain and absent, what was not assessed,
-    and whether the image can be trusted to be of the kind that the model knows.
+    It names the finding with the highest probability, what is present, uncertain and absent, what was assessed, and
+    whether the image lies outside the model's training data.
     """
     parts = []
     if novelty.out:
-        parts.append(
-            "This image is unlike those the model knows, so none of the following should be relied on: "
-            "a reader must look at it."
-        )
+        parts.append("This image is outside the model's training data. Do not rely on the findings below.")
     top = max(answers, key=lambda answer: answer.probability)
-    side = "above" if top.decision else "below"
-    parts.append(
-        f"The most probable finding is {label(top.finding)}, at {percent(top.probability)}, "
-        f"{side} its operating point of {percent(top.threshold)}."
-    )
-    present = [label(a.finding) for a in answers if a.conformal == "present"]
-    absent = [label(a.finding) for a in answers if a.conformal == "absent"]
-    unsure = [label(a.finding) for a in answers if a.conformal == "uncertain"]
-    if present:
-        parts.append(f"The model answers that {listed(present)} {_is(present)} present.")
-    if unsure:
-        parts.append(f"It cannot decide on {listed(unsure)}.")
-    if absent:
-        parts.append(f"It answers that {listed(absent)} {_is(absent)} absent.")
-    edge = [label(a.finding) for a in answers if a.borderline]
-    if edge:
-        parts.append(f"On {listed(edge)} the answer and the operating point differ: a borderline case.")
-    parts.append(f"It assessed {listed([label(a.finding) for a in answers])} and nothing else.")
+    parts.append(f"Highest probability: {label(top.finding)}, {percent(top.probability)} ({top.answer}).")
+    for word in ("present", "uncertain", "absent"):
+        named = [label(one.finding) for one in answers if one.answer == word]
+        if named:
+            parts.append(f"{word.capitalize()}: {listed(named)}.")
+    parts.append(f"The model assessed {listed([label(a.finding) for a in answers])} only.")
     if synthetic:
-        parts.append("The model was trained on synthetic phantoms and says nothing about patients.")
+        parts.append("The model was trained on synthetic phantoms. Its output does not apply to patients.")
     return " ".join(parts)
-
-
-def _is(words: Sequence[str]) -> str:
-    return "is" if len(words) == 1 else "are"

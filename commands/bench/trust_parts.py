@@ -73,7 +73,7 @@ def published(folder: Path) -> list[Figure]:
             errors["sure"].append(int(((after["auto"] > 0.9) & (y == 0)).sum()))
             row = []
             for k, one in enumerate(chosen):
-                cutoffs = fit_cutoffs(one.calibrator.probabilities(logits[fitted, k]), truth[fitted, k], _ALPHA)
+                cutoffs = fit_cutoffs(one.calibrator.probabilities(logits[fitted, k]), truth[fitted, k], _ALPHA, _ALPHA)
                 said = answers(after["auto"][:, k], cutoffs)
                 row.append(float(np.mean(said == np.where(y[:, k] == 1, "absent", "present"))))
             conformal.append(row)

@@ -58,16 +58,17 @@ class _Sheet:
             label(answer.finding).capitalize(),
             percent(answer.probability),
             "",
-            percent(answer.threshold),
-            answer.conformal.capitalize(),
+            "" if answer.lower is None or answer.upper is None else f"{answer.lower:.0%}–{answer.upper:.0%}",
+            answer.answer.capitalize(),
             uncertainty_word(answer.uncertainty),
         )
         self.cells(words, size)
         left, right, top, bottom = _COLUMNS[2], _BAR_END, self.at + 3, self.at + size + 2
         self.draw.rectangle((left, top, right, bottom), outline=_INK)
         self.draw.rectangle((left, top, left + (right - left) * answer.probability, bottom), fill=_BLUE)
-        mark = left + (right - left) * answer.threshold
-        self.draw.line((mark, top - 4, mark, bottom + 4), fill=_ORANGE, width=4)
+        for cutoff in (one for one in (answer.lower, answer.upper) if one is not None):
+            mark = left + (right - left) * cutoff
+            self.draw.line((mark, top - 4, mark, bottom + 4), fill=_ORANGE, width=4)
         self.at += tall
 
 
@@ -104,11 +105,15 @@ def _written(answer: Explanation, height: int) -> _Sheet:
     if prediction.novelty.out:
         page.text("Do not rely on what follows: the image is unlike those the model knows.", 20, _ORANGE, bold=True)
         page.at += 6
-    page.cells(("Finding", "Probability", "", "Operating point", "Answer", "Uncertainty"), 16, _GREY)
+    page.cells(("Finding", "Probability", "", "Cut-offs", "Answer", "Uncertainty"), 16, _GREY)
     page.at += 32
     for one in findings:
         page.row(one, 36 if len(findings) <= 8 else 28)
-    page.text("Probabilities are calibrated; the mark on each bar is the operating point.", 16, _GREY)
+    page.text(
+        "Calibrated probabilities. Absent below the first cut-off, present above the second, uncertain between.",
+        16,
+        _GREY,
+    )
     page.at += 10
     page.text(prediction.summary)
     page.at += 14

@@ -5,7 +5,7 @@ from html import escape
 
 from serving.contract import Explanation
 from thorax.prediction import (
-    Conformal,
+    Answer,
     FindingAnswer,
     ImageReport,
     ModelName,
@@ -40,7 +40,7 @@ def first_shown(prediction: Prediction) -> str:
     None is shown where all are absent, or the image is strange: each heat is scaled to its own peak, and would look
     like something on a radiograph that has nothing.
     """
-    candidates = [one for one in prediction.findings if one.decision or one.conformal != "absent"]
+    candidates = [one for one in prediction.findings if one.answer != "absent"]
     if prediction.novelty.out or not candidates:
         return ""
     return max(candidates, key=lambda one: one.probability).finding
@@ -82,10 +82,8 @@ def verdict(prediction: Prediction) -> str:
 
 
 def headline(prediction: Prediction) -> str:
-    """Return the answers in one line: what is present, borderline or uncertain; absent findings go without saying."""
-    borderline = [label(one.finding) for one in prediction.findings if one.borderline]
-    present, uncertain = _answered(prediction, "present"), _answered(prediction, "uncertain")
-    groups = {"Present": present, "Borderline": borderline, "Uncertain": uncertain}
+    """Return the answers in one line: what is present or uncertain, or that all is absent."""
+    groups = {"Present": _answered(prediction, "present"), "Uncertain": _answered(prediction, "uncertain")}
     said = " · ".join(f"{word}: {listed(names)}" for word, names in groups.items() if names)
     absent = _answered(prediction, "absent")
     return said or (
@@ -93,8 +91,8 @@ def headline(prediction: Prediction) -> str:
     )
 
 
-def _answered(prediction: Prediction, kind: Conformal) -> list[str]:
-    return [label(one.finding) for one in prediction.findings if one.conformal == kind and not one.borderline]
+def _answered(prediction: Prediction, kind: Answer) -> list[str]:
+    return [label(one.finding) for one in prediction.findings if one.answer == kind]
 
 
 def viewer(answer: Explanation, chosen: str) -> str:
@@ -141,8 +139,8 @@ def table(prediction: Prediction, chosen: str) -> str:
     rows = "".join(row(one, chosen) for one in sorted(prediction.findings, key=lambda one: -one.probability))
     nothing = "" if chosen else " checked"
     return (
-        '<table class="tx-table"><caption>Calibrated probabilities. The mark on each bar is the operating point. The '
-        "answer keeps a promised rate of errors: it may be uncertain, and may differ from the mark.</caption>"
+        '<table class="tx-table"><caption>Calibrated probabilities. A finding is '
+        "absent below the marked range of its bar, present above it, and uncertain within it.</caption>"
         '<thead><tr><th scope="col">Show</th><th scope="col">Finding</th><th scope="col">Probability</th>'
         '<th scope="col">Answer</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
@@ -155,21 +153,22 @@ def row(answer: FindingAnswer, chosen: str) -> str:
     """Return one finding's row."""
     name = escape(label(answer.finding)).capitalize()
     value = escape(answer.finding, quote=True)
-    sign, word = _WORDS[answer.conformal]
+    sign, word = _WORDS[answer.answer]
     checked = " checked" if answer.finding == chosen else ""
-    reached = "reached" if answer.decision else "not reached"
-    edge = "<small>borderline</small>" if answer.borderline else ""
+    known = answer.lower is not None and answer.upper is not None
+    lower, upper = (answer.lower or 0.0, answer.upper or 0.0) if known else (answer.threshold, answer.threshold)
+    rule = f"absent below {percent(lower)}, present above {percent(upper)}" if known else ""
     return (
-        f'<tr class="{"tx-on" if answer.decision else ""}">'
+        f'<tr class="{"tx-on" if answer.answer != "absent" else ""}">'
         f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '
         f'aria-label="Show where the model looked for {name.lower()}"></td>'
         f'<th scope="row">{name}</th>'
         f'<td><span class="tx-figure">{escape(percent(answer.probability))}</span>'
         f'<span class="tx-bar" aria-hidden="true"><i style="width:{answer.probability:.1%}"></i>'
-        f'<b style="left:{answer.threshold:.1%}"></b></span>'
-        f'<span class="tx-point">mark {escape(percent(answer.threshold))}, {reached}</span></td>'
-        f'<td><span class="tx-{answer.conformal}"><span aria-hidden="true">{sign}</span>&nbsp;{word}</span>'
-        f"{edge}<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
+        f'<b style="left:{lower:.1%};width:{upper - lower:.1%}"></b></span>'
+        f'<span class="tx-point">{escape(rule)}</span></td>'
+        f'<td><span class="tx-{answer.answer}"><span aria-hidden="true">{sign}</span>&nbsp;{word}</span>'
+        f"<small>uncertainty {uncertainty_word(answer.uncertainty)} ({answer.uncertainty:.2f})</small></td></tr>"
     )
 
 

@@ -12,9 +12,9 @@ from prediction_factory import answer, prediction
 from serving.contract import Explanation
 from serving.page import markup
 from serving.page.export import pdf, sheet
-from thorax.prediction import Box, Conformal, Novelty, Prediction, summarise
+from thorax.prediction import Answer, Box, Novelty, Prediction, summarise
 
-UNSURE = {"conformal": "uncertain", "uncertainty": 0.99}
+UNSURE = {"answer": "uncertain", "uncertainty": 0.99}
 
 
 def explained(one: Prediction) -> Explanation:
@@ -29,7 +29,7 @@ def explained(one: Prediction) -> Explanation:
 @pytest.fixture
 def one() -> Prediction:
     findings = (
-        answer("Edema", 0.2, conformal="absent"),
+        answer("Edema", 0.2, answer="absent"),
         answer("Effusion", 0.9, threshold=0.4, box=Box(x=0.1, y=0.2, w=0.3, h=0.4)),
         answer("Pleural_Thickening", 0.45, **UNSURE),
     )
@@ -80,15 +80,17 @@ def test_one_radio_a_finding_and_the_most_probable_is_shown(one: Prediction) -> 
 
 
 def test_where_all_is_absent_the_radiograph_is_shown_alone(one: Prediction) -> None:
-    calm = one.model_copy(update={"findings": (answer("Edema", 0.2, conformal="absent"),)})
+    calm = one.model_copy(update={"findings": (answer("Edema", 0.2, answer="absent"),)})
     page = Reader(markup.result(explained(calm)))
     assert not [attrs for _, attrs in page.tags if "data-finding" in attrs and "hidden" not in attrs]
     assert markup.first_shown(calm) == ""
 
 
-def test_a_borderline_answer_says_so(one: Prediction) -> None:
-    assert "borderline" in markup.row(answer("Edema", 0.4, conformal="present"), "")
-    assert "borderline" not in markup.row(answer("Edema", 0.6, conformal="present"), "")
+def test_a_row_shows_the_answer_and_the_cutoffs_behind_it() -> None:
+    row = Reader(markup.row(answer("Edema", 0.4, answer="uncertain", lower=0.12, upper=0.48), ""))
+    assert "Uncertain" in row.text
+    assert "absent below 12%, present above 48%" in row.text
+    assert ("b", {"style": "left:12.0%;width:36.0%"}) in row.tags
 
 
 def test_a_strange_image_shows_no_heat_and_says_not_to_rely_on_it(one: Prediction) -> None:
@@ -109,17 +111,15 @@ def test_a_strange_image_shows_no_heat_and_says_not_to_rely_on_it(one: Predictio
         ),
         ({"Effusion": "absent", "Edema": "absent"}, "All 2 findings absent"),
         ({"Pleural_Thickening": "absent"}, "Pleural thickening absent"),
-        ({"Effusion": "present", "Edema": "borderline"}, "Present: effusion · Borderline: edema"),
     ],
 )
 def test_what_was_answered_comes_first(answers: dict[str, str], head: str) -> None:
-    given: dict[str, tuple[float, Conformal]] = {
+    given: dict[str, tuple[float, Answer]] = {
         "present": (0.9, "present"),
         "absent": (0.1, "absent"),
         "uncertain": (0.5, "uncertain"),
-        "borderline": (0.4, "present"),  # the operating point is 0.5
     }
-    findings = tuple(answer(name, given[kind][0], conformal=given[kind][1]) for name, kind in answers.items())
+    findings = tuple(answer(name, given[kind][0], answer=given[kind][1]) for name, kind in answers.items())
     told = markup.verdict_of(prediction(findings=()).model_copy(update={"findings": findings}))
     assert (told.kind, told.head) == ("clear", head)
     assert "says nothing about a patient" in told.lines[-1]  # the factory's model is synthetic

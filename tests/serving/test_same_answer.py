@@ -41,7 +41,7 @@ def pictures(phantom: bytes) -> dict[str, bytes]:
 
 
 def told(prediction: Prediction) -> dict[str, tuple[float, bool, str]]:
-    return {one.finding: (one.probability, one.decision, one.conformal) for one in prediction.findings}
+    return {one.finding: (one.probability, one.decision, one.answer) for one in prediction.findings}
 
 
 def from_row(row: "pd.Series", findings: tuple[str, ...]) -> dict[str, tuple[float, bool, str]]:

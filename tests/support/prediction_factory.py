@@ -19,7 +19,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def answer(finding: str, probability: float, threshold: float = 0.5, **values: Any) -> FindingAnswer:
     """Return the answer for a finding; present and sure where `values` do not say otherwise."""
-    given = {"decision": probability >= threshold, "conformal": "present", "uncertainty": 0.1} | values
+    given = {"decision": probability >= threshold, "answer": "present", "uncertainty": 0.1} | values
     given.setdefault("heat", Heat(x=0.5, y=0.6, spread=0.1))
     return FindingAnswer(finding=finding, probability=probability, threshold=threshold, **given)
 

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from prediction_factory import START, prediction
 
@@ -19,11 +20,13 @@ from thorax.prediction_log import (
     PredictionLog,
     columns_of,
     count,
+    one_answer,
     prune,
     read_feedback,
     read_log,
     read_shadow,
 )
+from thorax.prediction_log.streaming import stream
 
 
 @pytest.fixture
@@ -248,3 +251,14 @@ def test_a_shadow_is_kept_beside_the_answer(path: Path) -> None:
     row = read_shadow(path).iloc[0]
     assert len(read_shadow(path)) == 1  # of what both assess
     assert (row["finding"], row["p"], row["shadow_p"], row["d"], row["shadow_d"]) == ("Effusion", 0.8, 0.3, 1, 0)
+
+
+def test_rows_of_the_release_before_have_one_answer(path: Path) -> None:
+    earlier = pd.DataFrame({"d_Edema": [0, 1, 1, 0], "c_Edema": ["present", "absent", "present", "uncertain"]})
+    assert one_answer(earlier)["c_Edema"].tolist() == ["uncertain", "uncertain", "present", "uncertain"]
+    PredictionLog(path).write(prediction(), "")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE predictions SET d_Effusion = 0")
+    assert read_log(path)["c_Effusion"].tolist() == ["uncertain"]
+    (batch,) = stream(path, ["c_Effusion", "d_Effusion"])
+    assert batch["c_Effusion"].tolist() == ["uncertain"]

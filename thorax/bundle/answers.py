@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thorax.calibration.conformal import ABSENT
 from thorax.explain import box_from_map, map_statistics, upsample
 from thorax.imaging import Placement
 from thorax.prediction import Box, FindingAnswer, Heat, Novelty
@@ -57,7 +58,7 @@ def answer(
         calibration: of the bundle.
         inputs: uint8 (N, S, S), what the network read.
         outputs: logits (N, F), features (N, D) and class activation maps (N, F, h, w) of the same images.
-        views: of each image; conformal cut-offs may differ between them.
+        views: of each image; cut-offs may differ between them.
         spots: where each image lies in it; without them no boxes are drawn up.
         watched: where findings are usually looked for; without it agreement stays unknown.
 
@@ -67,7 +68,7 @@ def answer(
     logits, features, maps = outputs
     probabilities = np.clip(calibration.probabilities(logits), 0.0, 1.0)
     decisions = calibration.decisions(probabilities)
-    conformal = calibration.conformal(probabilities, views)
+    said = calibration.answers(probabilities, views)
     uncertainty = np.clip(calibration.uncertainty(probabilities), 0.0, 1.0)
     scores = calibration.ood_score(features, inputs)
     size = inputs.shape[-1]
@@ -75,17 +76,18 @@ def answer(
     thresholds = calibration.thresholds
     results = []
     for i in range(len(logits)):
-        answers = []
+        answers, cutoffs = [], calibration.cutoffs(views[i])
         for j, finding in enumerate(calibration.findings):
-            decided = bool(decisions[i, j])
-            box = box_from_map(maps[i, j]) if spots is not None and decided else None
+            box = box_from_map(maps[i, j]) if spots is not None and said[i, j] != ABSENT else None
             answers.append(
                 FindingAnswer(
                     finding=finding,
                     probability=float(probabilities[i, j]),
                     threshold=float(thresholds[j]),
-                    decision=decided,
-                    conformal=str(conformal[i, j]),  # type: ignore[arg-type]
+                    answer=str(said[i, j]),  # type: ignore[arg-type]
+                    lower=cutoffs[j].lower,
+                    upper=cutoffs[j].upper,
+                    decision=bool(decisions[i, j]),
                     uncertainty=float(uncertainty[i, j]),
                     box=box_on_image(box, size, spots[i]) if box and spots is not None else None,
                     heat=Heat(

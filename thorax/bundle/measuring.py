@@ -31,7 +31,7 @@ def measure(graph: Path, calibration: "Calibration", images: np.ndarray, views: 
         graph: the ONNX file.
         calibration: of the bundle.
         images: uint8 (N, S, S), that the network was not trained on.
-        views: of each; conformal cut-offs may differ between them.
+        views: of each; cut-offs may differ between them.
     """
     if not openvino.has_bfloat16():
         return Record(note="bfloat16 was not measured: the machine that wrote the bundle does not have it")
@@ -86,7 +86,7 @@ def told(record: Record) -> str:
         ("calibrated probability, largest", f"{found.probabilities.largest:.2g}", f"{found.tolerance.probability:.2g}"),
         ("calibrated probability, mean", f"{found.probabilities.mean:.2g}", f"{found.tolerance.mean:.2g}"),
         ("decisions changed", f"{found.decisions:.2%}", f"{found.tolerance.changed:.2%}"),
-        ("set-valued answers changed", f"{found.answers:.2%}", f"{found.tolerance.changed:.2%}"),
+        ("answers changed", f"{found.answers:.2%}", f"{found.tolerance.changed:.2%}"),
         ("out-of-distribution verdicts changed", f"{found.novelty:.2%}", f"{found.tolerance.novelty:.2%}"),
         ("logit, largest", f"{found.logits.largest:.2g}", ""),
         ("ms an image", f"{found.milliseconds:.1f} (float32: {found.milliseconds_float32:.1f})", ""),
@@ -113,7 +113,7 @@ def _answers(
         "logits": logits,
         "probabilities": probabilities,
         "decisions": calibration.decisions(probabilities),
-        "answers": calibration.conformal(probabilities, views),
+        "answers": calibration.answers(probabilities, views),
         "novelty": calibration.ood_score(features, images),
     }
 

@@ -35,7 +35,7 @@ class Tolerance(_Shape):
     Attributes:
         probability: the largest difference of a calibrated probability.
         mean: the mean difference of calibrated probabilities.
-        changed: the largest share of decisions, and of set-valued answers, that come out otherwise.
+        changed: the largest share of decisions, and of answers, that come out otherwise.
         novelty: the largest share of images whose out-of-distribution verdict comes out otherwise.
     """
 
@@ -62,7 +62,7 @@ class Measured(_Shape):
         logits: differences of raw outputs.
         probabilities: differences of calibrated probabilities.
         decisions: share that changed.
-        answers: share of set-valued answers (present, absent, uncertain) that changed.
+        answers: share of answers (present, absent, uncertain) that changed.
         novelty: share of out-of-distribution verdicts that changed.
         novelty_score: differences of the score as shares of its cut-off.
         milliseconds: an image, one thread, at best.
@@ -89,7 +89,7 @@ class Measured(_Shape):
             ("the largest difference of a probability", self.probabilities.largest, self.tolerance.probability),
             ("the mean difference of probabilities", self.probabilities.mean, self.tolerance.mean),
             ("the share of changed decisions", self.decisions, self.tolerance.changed),
-            ("the share of changed set-valued answers", self.answers, self.tolerance.changed),
+            ("the share of changed answers", self.answers, self.tolerance.changed),
             ("the share of changed out-of-distribution verdicts", self.novelty, self.tolerance.novelty),
         ):
             if not found <= most:  # also catches not-a-number

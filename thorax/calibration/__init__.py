@@ -1,4 +1,4 @@
-"""Calibrators, operating points, conformal answers, uncertainty and out-of-distribution scores.
+"""Calibrators, operating points, answers, uncertainty and out-of-distribution scores.
 
 Importing it is light (NumPy and safetensors): serving applies a `Calibration`. Fitting imports SciPy where it needs it.
 """

@@ -1,8 +1,12 @@
-"""Split conformal answers a finding: present, absent, or uncertain, with a stated error rate. NumPy only.
+"""One answer a finding: present, absent, or uncertain, by one rule that keeps two promises. NumPy only.
 
-Class-conditional (Mondrian by presence; Vovk, Gammerman & Shafer 2005, ch. 4; Sadinle et al. 2019, JASA): of those who
-have the finding, at most a share α is answered "absent", and of those who have it not, at most α "present", whatever
-the network, as long as calibration and new patients are exchangeable.
+A finding has two cut-offs on the calibrated probability p, with its operating threshold between them: p below `lower`
+is answered "absent", p above `upper` "present", and all between "uncertain".
+
+The cut-offs come from class-conditional split conformal prediction (Mondrian by presence; Vovk, Gammerman & Shafer
+2005, ch. 4; Sadinle et al. 2019, JASA). Of patients with the finding at most a share `missed` is answered "absent", and
+of patients without it at most a share `false` "present", whatever the network, while calibration and new patients are
+exchangeable. Both hold with the finite-sample correction, and widening the gap to hold the threshold breaks neither.
 """
 
 from collections.abc import Mapping
@@ -16,54 +20,65 @@ PRESENT, ABSENT, UNCERTAIN = "present", "absent", "uncertain"
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """Largest strangeness that still belongs to a label: 1 − p for present, p for absent; 1 keeps every image."""
+    """Probabilities in [0, 1]: below `lower` a finding is answered absent, above `upper` present.
 
-    present: float = 1.0
-    absent: float = 1.0
+    The defaults leave every answer uncertain.
+    """
+
+    lower: float = 0.0
+    upper: float = 1.0
+
+    def around(self, threshold: float) -> "Cutoffs":
+        """Return the cut-offs widened to hold the operating threshold, so that no answer contradicts it."""
+        return Cutoffs(min(self.lower, threshold), max(self.upper, threshold))
 
     def to_json(self) -> dict[str, float]:
         """Return what `from_json` reads."""
-        return {PRESENT: self.present, ABSENT: self.absent}
+        return {"lower": self.lower, "upper": self.upper}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Cutoffs":
-        """Read back `to_json`."""
-        return cls(float(value[PRESENT]), float(value[ABSENT]))
+        """Read back `to_json`, or what releases before 0.2 wrote: 1 − lower as `present`, and upper as `absent`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is neither.
+        """
+        if PRESENT in value:
+            return cls(1.0 - float(value[PRESENT]), float(value[ABSENT]))
+        return cls(float(value["lower"]), float(value["upper"]))
 
 
-def conformal_quantile(strangeness: np.ndarray, alpha: float) -> float:
-    """Return the ⌈(n + 1)(1 − α)⌉-th smallest value, or 1 where n is too small to promise anything."""
-    n = len(strangeness)
-    rank = int(np.ceil((n + 1) * (1 - alpha) - 1e-9))
-    if rank > n:
-        return 1.0
-    return float(np.partition(strangeness, rank - 1)[rank - 1])
+def fit_cutoffs(
+    probabilities: np.ndarray, truth: np.ndarray, missed: float, false: float, threshold: float | None = None
+) -> Cutoffs:
+    """Fit both cut-offs to one finding.
 
+    The calibrator may be fitted to the same images: it is monotone, and order statistics depend on ranks alone.
 
-def fit_cutoffs(probabilities: np.ndarray, truth: np.ndarray, alpha: float) -> Cutoffs:
-    """Fit both cut-offs to one finding's probabilities (N,) and truth (N,) of 0 and 1.
+    Args:
+        probabilities: (N,), calibrated.
+        truth: (N,) of 0 and 1.
+        missed: largest share of positives that may be answered absent, in (0, 1).
+        false: largest share of negatives that may be answered present, in (0, 1).
+        threshold: the operating point; without one, the middle, where the classes are so far apart that a single
+            cut-off keeps both promises.
 
-    The calibrator may be fitted to the same images: it is monotone, and these quantiles know ranks alone.
+    Returns:
+        The cut-offs. With too few positives `lower` is 0 and nobody is answered absent; with too few negatives `upper`
+        is 1 and nobody is answered present.
     """
-    present, absent = truth > 0.5, truth <= 0.5
-    strange_present = conformal_quantile(1.0 - probabilities[present], alpha)
-    strange_absent = conformal_quantile(probabilities[absent], alpha)
-    gap = (1.0 - strange_present) - strange_absent
-    if gap > 0:
-        # The kinds are so far apart that neither label would fit between them. Any cut there keeps both promises, as
-        # it makes both sets larger: everybody gets an answer.
-        cut = strange_absent + gap / 2
-        return Cutoffs(1.0 - cut, cut)
-    return Cutoffs(strange_present, strange_absent)
+    positives, negatives = np.sort(probabilities[truth > 0.5]), np.sort(probabilities[truth <= 0.5])
+    kept, spared = _rank(len(positives), missed), _rank(len(negatives), false)
+    # At most k of n + 1 exchangeable images lie beyond the k-th extreme of n.
+    lower = float(positives[kept - 1]) if kept else 0.0
+    upper = float(negatives[-spared]) if spared else 1.0
+    return Cutoffs(lower, upper).around((lower + upper) / 2 if threshold is None else threshold)
 
 
-def sets(probabilities: np.ndarray, cutoffs: Cutoffs) -> tuple[np.ndarray, np.ndarray]:
-    """Return two bool arrays of the shape of `probabilities`: whether "present" and "absent" are in the set."""
-    # The strangeness is computed as it was when fitted, so that the image that set the cut-off is inside.
-    return 1.0 - probabilities <= cutoffs.present, probabilities <= cutoffs.absent
+def _rank(n: int, share: float) -> int:
+    return int(np.floor((n + 1) * share + 1e-9))
 
 
 def answers(probabilities: np.ndarray, cutoffs: Cutoffs) -> np.ndarray:
-    """Return "present", "absent" or, where both labels fit, "uncertain", for each probability."""
-    present, absent = sets(probabilities, cutoffs)
-    return np.where(present & ~absent, PRESENT, np.where(absent & ~present, ABSENT, UNCERTAIN))
+    """Return "present", "absent" or "uncertain" for each probability, in the same shape."""
+    return np.where(probabilities > cutoffs.upper, PRESENT, np.where(probabilities < cutoffs.lower, ABSENT, UNCERTAIN))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from thorax.calibration import conformal
 from thorax.calibration.calibrators import Calibrator
-from thorax.calibration.conformal import UNCERTAIN, Cutoffs, answers
+from thorax.calibration.conformal import UNCERTAIN, Cutoffs
 from thorax.calibration.ood import OutOfDistribution
 from thorax.calibration.uncertainty import binary_entropy
 from thorax.errors import InputError
@@ -24,8 +25,8 @@ class FindingCalibration:
 
     Attributes:
         calibrator: logit to probability.
-        threshold: on the calibrated probability; at or above it the finding is called present.
-        cutoffs: of the conformal answer.
+        threshold: the operating point on the calibrated probability, which evaluation reports; within the cut-offs.
+        cutoffs: of the answer.
         cutoffs_by_group: the same for a group of images (a view), where it was fitted.
         positives: in the calibration split.
         note: what a reader must know, such as a fall-back; may be empty.
@@ -76,10 +77,10 @@ class Calibration:
         return np.array([one.threshold for one in self.by_finding])
 
     def decisions(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return bool (N, F): whether each finding is called present."""
+        """Return bool (N, F): whether each probability reaches its operating point; never at odds with `answers`."""
         return self._columns(probabilities) >= self.thresholds
 
-    def conformal(self, probabilities: np.ndarray, groups: Sequence[str] | None = None) -> np.ndarray:
+    def answers(self, probabilities: np.ndarray, groups: Sequence[str] | None = None) -> np.ndarray:
         """Return "present", "absent" or "uncertain", unicode (N, F).
 
         Args:
@@ -87,15 +88,21 @@ class Calibration:
             groups: the group (view) of each image; a group without cut-offs of its own takes those of all images.
         """
         values = self._columns(probabilities)
-        result = np.stack([answers(values[:, i], one.cutoffs) for i, one in enumerate(self.by_finding)], axis=1)
+        result = np.stack(
+            [conformal.answers(values[:, i], one.cutoffs) for i, one in enumerate(self.by_finding)], axis=1
+        )
         if groups is None:
             return result
         names = np.asarray(groups, dtype=str)
         for i, one in enumerate(self.by_finding):
             for name, cutoffs in one.cutoffs_by_group.items():
                 rows = names == name
-                result[rows, i] = answers(values[rows, i], cutoffs)
+                result[rows, i] = conformal.answers(values[rows, i], cutoffs)
         return result
+
+    def cutoffs(self, group: str) -> tuple[Cutoffs, ...]:
+        """Return the cut-offs of each finding's answer in a group (view)."""
+        return tuple(one.cutoffs_by_group.get(group, one.cutoffs) for one in self.by_finding)
 
     def uncertainty(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the entropy of each probability in bits, (N, F) in [0, 1]."""
@@ -124,13 +131,13 @@ class Calibration:
         Args:
             probabilities: (N, F).
             ood_scores: (N,).
-            groups: the group (view) of each image, as for `conformal`.
+            groups: the group (view) of each image, as for `answers`.
         """
         handed = np.zeros(len(probabilities), dtype=bool)
         if "ood" in self.refer_rule.when:
             handed |= np.asarray(ood_scores) > self.ood_cutoff
         if "conformal" in self.refer_rule.when:
-            handed |= (self.conformal(probabilities, groups) == UNCERTAIN).any(axis=1)
+            handed |= (self.answers(probabilities, groups) == UNCERTAIN).any(axis=1)
         if "entropy" in self.refer_rule.when:
             handed |= (self.uncertainty(probabilities) > self.refer_rule.entropy).any(axis=1)
         return handed
@@ -147,8 +154,8 @@ class Calibration:
         for name, one in zip(self.findings, self.by_finding, strict=True):
             by_finding[name] = one.calibrator.to_json() | {
                 "threshold": one.threshold,
-                "conformal": one.cutoffs.to_json(),
-                "conformal_by_group": {key: value.to_json() for key, value in one.cutoffs_by_group.items()},
+                "answer": one.cutoffs.to_json(),
+                "answer_by_group": {key: value.to_json() for key, value in one.cutoffs_by_group.items()},
                 "positives": one.positives,
                 "note": one.note,
                 "details": dict(one.details),
@@ -195,11 +202,15 @@ class Calibration:
 
 
 def _finding(value: Mapping[str, Any]) -> FindingCalibration:
+    threshold = float(value["threshold"])
+    # Releases before 0.2 kept a threshold and the conformal cut-offs, which could contradict each other.
+    cutoffs = value["answer"] if "answer" in value else value["conformal"]
+    by_group = value.get("answer_by_group", value.get("conformal_by_group", {}))
     return FindingCalibration(
         calibrator=Calibrator.from_json(value),
-        threshold=float(value["threshold"]),
-        cutoffs=Cutoffs.from_json(value["conformal"]),
-        cutoffs_by_group={key: Cutoffs.from_json(one) for key, one in value.get("conformal_by_group", {}).items()},
+        threshold=threshold,
+        cutoffs=Cutoffs.from_json(cutoffs).around(threshold),
+        cutoffs_by_group={key: Cutoffs.from_json(one).around(threshold) for key, one in by_group.items()},
         positives=int(value["positives"]),
         note=str(value["note"]),
         details=dict(value.get("details", {})),

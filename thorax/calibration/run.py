@@ -138,8 +138,21 @@ def fit(
             "method": settings.method,
             "operating_point": settings.operating_point,
             "target": settings.target,
+            "promised": dict(zip(("missed", "false"), promised(settings), strict=True)),
             "ood_quantile": settings.ood_quantile,
         },
+    )
+
+
+def promised(settings: Settings) -> tuple[float, float]:
+    """Return the largest share of positives answered absent, and of negatives answered present, that is promised.
+
+    The error rate holds for both; a sensitivity or specificity that is aimed at holds as well where it is stricter.
+    """
+    alpha, beyond = settings.conformal_alpha, 1 - settings.target
+    return (
+        min(alpha, beyond) if settings.operating_point == "sensitivity" else alpha,
+        min(alpha, beyond) if settings.operating_point == "specificity" else alpha,
     )
 
 
@@ -157,7 +170,9 @@ def _finding(
         for name in np.unique(views[rows]):
             here = views[rows] == name
             if min((truth[here] > 0.5).sum(), (truth[here] <= 0.5).sum()) >= _MIN_GROUP:
-                by_group[str(name)] = fit_cutoffs(probabilities[here], truth[here], settings.conformal_alpha)
+                by_group[str(name)] = fit_cutoffs(
+                    probabilities[here], truth[here], *promised(settings), point.threshold
+                )
     details = {
         "cross_validated_nll": {name: float(score) for name, score in chosen.scores.items()},
         "sensitivity": _or_none(point.sensitivity),
@@ -169,7 +184,7 @@ def _finding(
     return FindingCalibration(
         calibrator=chosen.calibrator,
         threshold=point.threshold,
-        cutoffs=fit_cutoffs(probabilities, truth, settings.conformal_alpha),
+        cutoffs=fit_cutoffs(probabilities, truth, *promised(settings), point.threshold),
         cutoffs_by_group=by_group,
         positives=chosen.positives,
         note="; ".join(part for part in (chosen.note, point.note) if part),

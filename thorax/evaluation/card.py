@@ -152,8 +152,8 @@ def _rule(info: Mapping[str, Any]) -> str:
 
 
 def _answers(evaluation: Mapping[str, Any]) -> str:
-    """Say what conformal answers promised, and whether they kept it."""
-    promised = evaluation["calibration"]["alpha"]
+    """Say which error rates the answers guarantee, and which were measured."""
+    alpha, info = evaluation["calibration"]["alpha"], evaluation["calibration"]["info"].get("promised", {})
     rows = [
         "| Finding | Present, answered “absent” | Absent, answered “present” | Uncertain |",
         "|---|---:|---:|---:|",
@@ -164,8 +164,9 @@ def _answers(evaluation: Mapping[str, Any]) -> str:
         cells = " | ".join(figure_text(entry[key]) for key in ("missed", "false", "uncertain"))
         rows.append(f"| {words(name)} | {cells} |")
     return (
-        f"Answers are present, absent or uncertain. At most {share_text(promised)} of those with a finding should be "
-        "answered “absent”, and of those without it “present”. On the test patients:\n\n" + "\n".join(rows)
+        "Each finding is answered present, absent or uncertain. Of patients with the finding at most "
+        f"{share_text(info.get('missed', alpha))} should be answered “absent”, and of patients without it at most "
+        f"{share_text(info.get('false', alpha))} “present”. On the test patients:\n\n" + "\n".join(rows)
     )
 
 

@@ -190,7 +190,7 @@ def measure(
     ood_scores = calibration.ood_score(outputs.features, images)
     groups = groups_of(rows)
     views = groups.get("view")
-    answers = calibration.conformal(probabilities, None if views is None else views.tolist())
+    answers = calibration.answers(probabilities, None if views is None else views.tolist())
     facts: dict[str, Any] = {
         "version": _VERSION,
         "findings": findings,
@@ -219,6 +219,7 @@ def measure(
             settings.confidence,
             calibration.alpha,
         )
+        | dict(calibration.info.get("promised", {}))
         | {
             "groups": conformal_by_group(
                 answers,

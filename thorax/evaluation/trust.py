@@ -21,7 +21,7 @@ def conformal_figures(
     confidence: float,
     alpha: float,
 ) -> dict[str, Any]:
-    """Return the error rates of the conformal answers, a finding, with intervals by patient.
+    """Return the error rates of the answers, a finding, with intervals by patient.
 
     Args:
         answers: (N, F) of "present", "absent", "uncertain".

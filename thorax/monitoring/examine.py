@@ -25,7 +25,7 @@ from thorax.monitoring.service import Service
 from thorax.monitoring.summary import Ruler, Summary, summarise
 from thorax.monitoring.truth import Truth, settle
 from thorax.monitoring.verdict import Verdict, Window, decide
-from thorax.prediction_log import EMBEDDING, columns_of, read_failures, read_feedback
+from thorax.prediction_log import EMBEDDING, columns_of, one_answer, read_failures, read_feedback
 from thorax.prediction_log.places import Place
 from thorax.prediction_log.streaming import stream, survey
 from thorax.settings import Settings
@@ -268,7 +268,7 @@ def _keeping(frames: Iterator[pd.DataFrame], kept: list[pd.DataFrame], stride: i
 def _reference(bundle: Path) -> pd.DataFrame:
     path = bundle / "reference.parquet"
     try:
-        return pd.read_parquet(path)
+        return one_answer(pd.read_parquet(path))
     except (OSError, ValueError) as error:
         raise InputError(
             f"The bundle {bundle.name[:12]} has no reference that can be read: {path.name}.",

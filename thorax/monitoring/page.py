@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _MEASURES = {
     "p": "probability of {}",
-    "d": "decisions on {}",
-    "c": "conformal answers on {}",
+    "d": "operating point reached on {}",
+    "c": "answers on {}",
     "u": "uncertainty on {}",
     "heat_x": "horizontal position of the heatmap of {}",
     "heat_y": "vertical position of the heatmap of {}",
@@ -42,8 +42,8 @@ _NAMED = {
 #: Of the groups in which figures stand on the page, in its order.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Probabilities": ("probability",),
-    "Decisions": ("decision",),
-    "Conformal answers": ("conformal",),
+    "Operating points": ("decision",),
+    "Answers": ("conformal",),
     "Uncertainty": ("uncertainty",),
     "Image statistics": ("image",),
     "Out of distribution and embedding": ("novelty", "embedding"),

@@ -7,7 +7,16 @@ A place is a SQLite file, or PostgreSQL's address; both take and give the same. 
 from thorax.prediction_log.archive import archive_of
 from thorax.prediction_log.places import Place, log_path, place_of
 from thorax.prediction_log.reading import count, read_failures, read_feedback, read_log, read_shadow
-from thorax.prediction_log.record import COMPARED, EMBEDDING, IDENTITY, OF_FINDING, STATISTICS, columns_of, flatten
+from thorax.prediction_log.record import (
+    COMPARED,
+    EMBEDDING,
+    IDENTITY,
+    OF_FINDING,
+    STATISTICS,
+    columns_of,
+    flatten,
+    one_answer,
+)
 from thorax.prediction_log.rotation import prune
 from thorax.prediction_log.writing import PredictionLog
 
@@ -24,6 +33,7 @@ __all__ = [
     "count",
     "flatten",
     "log_path",
+    "one_answer",
     "place_of",
     "prune",
     "read_failures",

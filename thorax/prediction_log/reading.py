@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thorax.prediction_log import archive as archives
 from thorax.prediction_log.places import Place, is_address, open_store
-from thorax.prediction_log.record import COMPARED, FAILURES, FEEDBACK, IDENTITY, SHADOW, stamp
+from thorax.prediction_log.record import COMPARED, FAILURES, FEEDBACK, IDENTITY, SHADOW, one_answer, stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def _read(
         frame = pd.concat([*moved, frame], ignore_index=True)
         frame = frame.drop_duplicates("request_id" if table == "predictions" else None, keep="last")
         frame = frame.sort_values("time", kind="stable", ignore_index=True)
-    return frame
+    return one_answer(frame) if table == "predictions" else frame
 
 
 _EMPTY: dict[str, dict[str, str]] = {

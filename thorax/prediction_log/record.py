@@ -12,9 +12,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thorax.prediction import FindingAnswer, ImageReport, Novelty, Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATISTICS = ("brightness", "contrast", "sharpness", "noise", "border", "entropy")
 _TEXT, _REAL, _WHOLE = "TEXT", "REAL", "INTEGER"
@@ -39,7 +42,7 @@ COMPARED = dict.fromkeys(STATISTICS, _REAL) | {
 }
 #: What the network made of the image, in a few numbers; see `thorax.bundle.watched`.
 EMBEDDING = tuple(f"e_{component:02d}" for component in range(16))
-#: Columns of one finding: probability, decision, conformal answer, uncertainty, and where the heatmap looked.
+#: Columns of one finding: probability, whether it reaches the operating point, answer, uncertainty, and heatmap.
 OF_FINDING = {
     "p": _REAL,
     "d": _WHOLE,
@@ -92,7 +95,7 @@ def flatten(
         values = (
             answer.probability,
             int(answer.decision),
-            answer.conformal,
+            answer.answer,
             answer.uncertainty,
             heat.x if heat else None,
             heat.y if heat else None,
@@ -102,6 +105,21 @@ def flatten(
         )
         row |= {f"{kind}_{answer.finding}": value for kind, value in zip(OF_FINDING, values, strict=True)}
     return row
+
+
+def one_answer(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return rows with one answer a finding: those of releases before 0.2 that contradict their decision are uncertain.
+
+    Args:
+        frame: the columns of `columns_of`; one without both `c_` and `d_` of a finding stays as it is.
+    """
+    changed = {}
+    for column in [name for name in frame.columns if name.startswith("c_") and f"d_{name[2:]}" in frame.columns]:
+        said, reached = frame[column], frame[f"d_{column[2:]}"].astype("Float64")
+        at_odds = (((said == "present") & (reached == 0)) | ((said == "absent") & (reached == 1))).fillna(False)
+        if at_odds.any():
+            changed[column] = said.mask(at_odds.astype(bool), "uncertain")
+    return frame.assign(**changed) if changed else frame
 
 
 def row_of(prediction: Prediction, image_digest: str) -> dict[str, Any]:

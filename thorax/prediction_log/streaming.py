@@ -13,7 +13,7 @@ import numpy as np
 from thorax.errors import InputError
 from thorax.prediction_log import archive as archives
 from thorax.prediction_log.places import LogError, Place, is_address, listed, shown
-from thorax.prediction_log.record import COMPARED, EMBEDDING, IDENTITY, stamp
+from thorax.prediction_log.record import COMPARED, EMBEDDING, IDENTITY, one_answer, stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ def stream(
     """
     for frame in _archived(place, since, until, archive):
         kept = frame if version is None else frame[frame["model_version"].astype(str) == version]
-        yield kept[[name for name in columns if name in kept.columns]].iloc[::every].reset_index(drop=True)
+        yield one_answer(kept[[name for name in columns if name in kept.columns]].iloc[::every].reset_index(drop=True))
     with closing(_open(place)) as source:
         known = set(source.columns())
         wanted = [name for name in columns if name in known]
@@ -122,7 +122,7 @@ def stream(
         clause, values = _bounds(source, since, until, version, every)
         body = f"SELECT {listed([*reals, *words]) or '1'} FROM predictions{clause}"  # noqa: S608  # nosec B608
         for batch in source.query(body, values, size):
-            yield _frame(reals, words, batch)
+            yield one_answer(_frame(reals, words, batch))
 
 
 def _frame(reals: list[str], words: list[str], rows: list[tuple[Any, ...]]) -> "pd.DataFrame":

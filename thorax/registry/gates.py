@@ -93,7 +93,7 @@ def against_champion(comparison: Comparison | str, rule: str, margin: float) -> 
 
 
 def _conformal(evaluation: Mapping[str, Any], slack: float) -> Gate:
-    """Judge the promise of the conformal answers: an error above alpha counts where even its lower bound is above."""
+    """Judge the guaranteed error rates of the answers: one above alpha counts where even its lower bound is above."""
     promised = evaluation.get("conformal", {})
     rates: dict[tuple[str, str], float] = {
         (finding, kind): float(rate["low"])
@@ -102,7 +102,7 @@ def _conformal(evaluation: Mapping[str, Any], slack: float) -> Gate:
         if isinstance(rate := figures.get(kind), Mapping) and rate.get("low") is not None
     }
     if not rates:
-        return Gate("conformal", True, None, None, "no conformal answers were evaluated")
+        return Gate("conformal", True, None, None, "no answers were evaluated")
     (finding, kind), figure = max(rates.items(), key=lambda item: item[1])
     limit = round(float(promised.get("alpha", 0.0)) + slack, 6)
     note = f"the surest of the error rates, lower bound: {kind} answers on {finding}"

@@ -40,8 +40,9 @@ class Model:
             params: taken for MLflow's sake; there are none.
 
         Returns:
-            For each finding `p_` (calibrated probability), `d_` (decision), `c_` (conformal answer) and `u_`
-            (uncertainty), then `ood_score`, `ood`, `refer` and `summary`.
+            For each finding `p_` (calibrated probability), `d_` (whether it reaches the operating point), `c_` (the
+            answer: present, absent or uncertain) and `u_` (uncertainty), then `ood_score`, `ood`, `refer` and
+            `summary`.
 
         Raises:
             InputError: no such column, or an array of another shape or range.
@@ -140,7 +141,7 @@ def _row(prediction: Prediction) -> dict[str, Any]:
         row |= {
             f"p_{answer.finding}": answer.probability,
             f"d_{answer.finding}": answer.decision,
-            f"c_{answer.finding}": answer.conformal,
+            f"c_{answer.finding}": answer.answer,
             f"u_{answer.finding}": answer.uncertainty,
         }
     novelty = prediction.novelty

@@ -56,7 +56,7 @@ def secondary_capture(
     made.SeriesDescription = f"Thorax: {label(finding)}"[:64]
     made.DerivationDescription = (
         f"Heat of {label(finding)} over the radiograph, by {model.name} {codes.version_of(model)}. Calibrated "
-        f"probability {percent(answer.probability)}, answer: {answer.conformal}. Research software; not a medical "
+        f"probability {percent(answer.probability)}, answer: {answer.answer}. Research software; not a medical "
         "device."
     )[:1024]
     made.ImageComments = prediction.summary[:10240]

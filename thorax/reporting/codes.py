@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from thorax.prediction import Conformal, ModelName, label
+from thorax.prediction import Answer, ModelName, label
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence
@@ -28,7 +28,7 @@ _FINDINGS = {
     "Pneumonia": ("233604007", "SCT", "Pneumonia"),
     "Pneumothorax": ("36118008", "SCT", "Pneumothorax"),
 }
-_ANSWERS: dict[Conformal, tuple[str, str, str]] = {
+_ANSWERS: dict[Answer, tuple[str, str, str]] = {
     "present": ("52101004", "SCT", "Present"),
     "absent": ("272519000", "SCT", "Absent"),
     "uncertain": ("82334004", "SCT", "Indeterminate"),
@@ -40,14 +40,9 @@ def finding(name: str) -> "CodedConcept":
     return _coded(_FINDINGS.get(name, (name[:16], PRIVATE, label(name).capitalize()[:64])))
 
 
-def answer(said: Conformal) -> "CodedConcept":
-    """Return the code of a set-valued answer."""
+def answer(said: Answer) -> "CodedConcept":
+    """Return the code of an answer: present, absent or uncertain."""
     return _coded(_ANSWERS[said])
-
-
-def yes_or_no(value: bool) -> "CodedConcept":
-    """Return the code of yes, or of no."""
-    return _coded(("373066001", "SCT", "Yes") if value else ("373067005", "SCT", "No"))
 
 
 def own(code: str, meaning: str) -> "CodedConcept":

@@ -21,9 +21,9 @@ _DEVICE = "2.25.271828182845904523536028747135266249"
 def structured_report(source: Source, prediction: "Prediction") -> "Dataset":
     """Return a Comprehensive SR on the image that was answered for.
 
-    A group a finding holds the calibrated probability (Certainty of Finding, in percent), the decision at the
-    operating point, the set-valued answer, the algorithm with its version and operating point, and the box where there
-    is one, in the stored image's pixels.
+    A group a finding holds the calibrated probability (Certainty of Finding, in percent), the answer (present, absent,
+    uncertain), the algorithm with its version, operating point and cut-offs, and the box where there is one, in the
+    stored image's pixels.
 
     Raises:
         ImageError: the image's header does not allow a report.
@@ -69,6 +69,12 @@ def structured_report(source: Source, prediction: "Prediction") -> "Dataset":
     return made
 
 
+def _cutoffs(answer: "FindingAnswer") -> dict[str, float]:
+    """Return the cut-offs of an answer by what they mean; empty where an earlier release gave none."""
+    known = {"absent below": answer.lower, "present above": answer.upper}
+    return {name: value for name, value in known.items() if value is not None}
+
+
 def _group(source: Source, model: "ModelName", answer: "FindingAnswer") -> Any:
     """Return the measurement group of one finding (TID 1410 with a box, TID 1501 without)."""
     from highdicom import sr
@@ -80,7 +86,10 @@ def _group(source: Source, model: "ModelName", answer: "FindingAnswer") -> Any:
         "algorithm_id": sr.AlgorithmIdentification(
             name=model.name,
             version=codes.version_of(model),
-            parameters=[f"operating point {answer.threshold:.4f}"],
+            parameters=[
+                f"operating point {answer.threshold:.4f}",
+                *(f"{name} {value:.4f}" for name, value in _cutoffs(answer).items()),
+            ],
         ),
         "measurements": [
             sr.Measurement(
@@ -90,10 +99,7 @@ def _group(source: Source, model: "ModelName", answer: "FindingAnswer") -> Any:
             )
         ],
         "qualitative_evaluations": [
-            sr.QualitativeEvaluation(codes.own("ANSWER", "Set-valued answer"), codes.answer(answer.conformal)),
-            sr.QualitativeEvaluation(
-                codes.own("DECISION", "Reaches the operating point"), codes.yes_or_no(answer.decision)
-            ),
+            sr.QualitativeEvaluation(codes.own("ANSWER", "Answer"), codes.answer(answer.answer)),
         ],
     }
     header = source.dataset

@@ -73,7 +73,7 @@ def test_refers_as_the_calibration_s_rule_says(sample_bundle: Path) -> None:
     predictions = bundle.predict(pictures)
     assert [one.refer for one in predictions] == expected.tolist()
     assert predictions[-1].novelty.out
-    assert "unlike" in predictions[-1].summary
+    assert "outside the model's training data" in predictions[-1].summary
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "calibration.json", "reference.parquet", "model_card.md", "proof.npz"])

@@ -97,7 +97,7 @@ def test_auto_takes_bfloat16_where_it_was_measured_to_change_little() -> None:
         ({"probabilities": Difference(largest=float("nan"), mean=0.001)}, "largest difference of a probability"),
         ({"probabilities": Difference(largest=0.01, mean=0.006)}, "mean difference"),
         ({"decisions": 0.02}, "changed decisions was 0.02, beyond 0.01"),
-        ({"answers": 0.02}, "set-valued"),
+        ({"answers": 0.02}, "changed answers"),
         ({"novelty": 0.02}, "out-of-distribution"),
         ({"milliseconds": 58.0}, "58.0 ms an image where float32 took 60.0 ms"),
         ({"tolerance": Tolerance(probability=0.005)}, "beyond 0.005"),

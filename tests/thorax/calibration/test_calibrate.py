@@ -36,7 +36,7 @@ def test_calibrate_writes_what_serving_reads(train_dir: Path, calibrated: Path) 
         assert p[:, column].mean() == pytest.approx(outputs.truth[:, column].mean(), abs=0.07)
         called = calibration.decisions(p)[:, column]
         assert called[outputs.truth[:, column] == 1].mean() == pytest.approx(0.9, abs=0.1)
-    assert set(np.unique(calibration.conformal(p))) <= {"present", "absent", "uncertain"}
+    assert set(np.unique(calibration.answers(p))) <= {"present", "absent", "uncertain"}
     assert (calibration.ood_score(outputs.features) > calibration.ood_cutoff).mean() < 0.06
     assert ((calibration.uncertainty(p) >= 0) & (calibration.uncertainty(p) <= 1)).all()
 
@@ -63,9 +63,9 @@ def test_a_view_of_its_own_has_cutoffs_of_its_own(train_dir: Path) -> None:
     calibration = fit(FINDINGS, outputs, features, Settings(conformal_by_view=True), around)
     assert set(calibration.by_finding[0].cutoffs_by_group) == {"AP", "PA"}
     p = np.linspace(0, 1, 101)[:, None].repeat(3, axis=1)
-    own, common = calibration.conformal(p, ["AP"] * 101), calibration.conformal(p, ["LATERAL"] * 101)
+    own, common = calibration.answers(p, ["AP"] * 101), calibration.answers(p, ["LATERAL"] * 101)
     assert (own != common).any()
-    np.testing.assert_array_equal(common, calibration.conformal(p))
+    np.testing.assert_array_equal(common, calibration.answers(p))
 
 
 def test_with_the_store_strangeness_reads_the_images_too(
@@ -136,7 +136,7 @@ def test_a_tiny_calibration_split_falls_back_and_says_so(train_dir: Path, tmp_pa
     written = calibrate(train_dir, Settings(), tmp_path / "c")
     assert all("slope shared" in entry["note"] for entry in written["by_finding"].values())
     calibration = Calibration.load(tmp_path / "c")
-    assert (calibration.conformal(np.array([[0.01, 0.5, 0.99]])) == "uncertain").all()
+    assert (calibration.answers(np.array([[0.01, 0.5, 0.99]])) == "uncertain").all()
 
 
 def test_wrong_shapes_are_refused(calibrated: Path) -> None:

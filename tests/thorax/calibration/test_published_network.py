@@ -42,7 +42,7 @@ def test_calibration_and_conformal_error_reach_what_was_agreed(published) -> Non
             errors = []
             for k, one in enumerate(chosen):
                 p = one.calibrator.probabilities(logit(probabilities[fitted, k]))
-                said = answers(after[:, k], fit_cutoffs(p, truth[fitted, k], 0.1))
+                said = answers(after[:, k], fit_cutoffs(p, truth[fitted, k], 0.1, 0.1))
                 errors.append(np.mean(said == np.where(truth[held, k] == 1, "absent", "present")))
             conformal.append(errors)
     ece, nll_raw, nll = np.mean(figures, axis=0)

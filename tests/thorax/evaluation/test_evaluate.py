@@ -215,7 +215,7 @@ def test_the_card_takes_every_number_from_the_evaluation(facts: dict) -> None:
 
 def test_a_view_is_judged_by_the_cutoffs_of_its_own(folders) -> None:
     calibration = Calibration.load(folders.calibration)
-    never = {"AP": Cutoffs(present=-1.0, absent=2.0)}  # in AP images everything is answered "absent"
+    never = {"AP": Cutoffs(lower=2.0, upper=2.0)}  # in AP images everything is answered "absent"
     own = replace(calibration, by_finding=tuple(replace(one, cutoffs_by_group=never) for one in calibration.by_finding))
     outputs = read_outputs(folders.train / "outputs-test.npz")
     rows = pd.DataFrame({"view": np.where(np.arange(240) % 2, "AP", "PA")})

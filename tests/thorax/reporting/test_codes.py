@@ -47,12 +47,6 @@ def test_an_answer_s_code_is_in_the_dictionary(said: str) -> None:
     assert code.meaning in meanings(code.value, code.scheme_designator)
 
 
-@pytest.mark.parametrize("value", [True, False])
-def test_yes_and_no_are_in_the_dictionary(value: bool) -> None:
-    code = codes.yes_or_no(value)
-    assert code.meaning in meanings(code.value, code.scheme_designator)
-
-
 def test_highdicom_takes_every_code_of_the_dictionary_by_the_same_words() -> None:
     from highdicom.sr import CodedConcept
     from pydicom.sr.codedict import codes as dictionary

@@ -54,8 +54,8 @@ def test_the_report_says_what_the_answer_says(file: bytes, answer: Prediction) -
         assert certainty.unit.value == "%"
         assert certainty.value == pytest.approx(one.probability * 100, abs=1e-3)
         said = {item.name.value: item.value.meaning for item in group.get_qualitative_evaluations()}
-        assert said["ANSWER"] == {"present": "Present", "absent": "Absent", "uncertain": "Indeterminate"}[one.conformal]
-        assert said["DECISION"] == ("Yes" if one.decision else "No")
+        assert said["ANSWER"] == {"present": "Present", "absent": "Absent", "uncertain": "Indeterminate"}[one.answer]
+        assert set(said) == {"ANSWER"}
     by_name = {group.tracking_identifier: group for group in groups}
     assert (by_name["Effusion"].finding_type.value, by_name["Effusion"].finding_type.meaning) == (
         "60046008",
@@ -76,7 +76,8 @@ def test_the_report_names_the_algorithm_its_version_and_the_image(file: bytes, a
     walk(report)
     assert {item.TextValue for item in items["Algorithm Name"]} == {"thorax"}
     assert {item.TextValue for item in items["Algorithm Version"]} == {"7 (custom_cnn; trained on synthetic phantoms)"}
-    assert any("operating point 0." in item.TextValue for item in items["Algorithm Parameters"])
+    for parameter in ("operating point 0.", "absent below 0.", "present above 0."):
+        assert any(parameter in item.TextValue for item in items["Algorithm Parameters"])
     assert items["Device Observer Name"][0].TextValue == "thorax"
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
     assert evidence.StudyInstanceUID == SECRETS["StudyInstanceUID"]
@@ -88,7 +89,7 @@ def test_the_report_names_the_algorithm_its_version_and_the_image(file: bytes, a
 
 
 def test_a_box_lies_in_the_stored_pixels(bundle: Bundle, file: bytes, answer: Prediction) -> None:
-    present = next(one for one in answer.findings if one.decision)
+    present = next(one for one in answer.findings if one.answer != "absent")
     boxed = present.model_copy(update={"box": Box(x=0.25, y=0.5, w=0.25, h=0.25)})
     others = tuple(boxed if one is present else one.model_copy(update={"box": None}) for one in answer.findings)
     source = reporting.source_of(file)
