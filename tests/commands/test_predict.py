@@ -55,7 +55,7 @@ def test_a_table_a_summary_and_heatmaps(run, images: Path, home: Path) -> None:
     done = run(images / "1-positive.png", "--out", "heat")
     assert done.exit_code == 0, done.exception
     assert "effusion" in done.stdout
-    assert "The most probable finding is" in done.stdout
+    assert "Highest probability: " in done.stdout
     for finding in FINDINGS:
         with Image.open(home / "heat" / f"1-positive-{finding}.png") as picture:
             assert picture.size[0] > 64
