@@ -3,16 +3,19 @@
 import dataclasses
 import io
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from commands.bench.corpus import tricks
 from thorax.errors import ImageError
+from thorax.imaging import claimed_pixels, read_image, read_image_bytes
 from thorax.imaging import dicom as reader
-from thorax.imaging import read_image, read_image_bytes
 from thorax.imaging.dicom import codestream
+from thorax.settings import Dicom as Settings
 
 Dicom = Callable[..., bytes]
 
@@ -217,3 +220,42 @@ def test_three_codings_of_one_radiograph_decode_alike(real_data: Path) -> None:
     np.testing.assert_array_equal(rendered[0], rendered[2])
     with pytest.raises(ImageError, match="EXTREMITY"):
         read_image(real_data / "dicom/WG04/RLE/RG3_RLE")
+
+
+def test_what_is_taken_is_a_setting(levels: np.ndarray, dicom: Dicom) -> None:
+    films = {
+        "of modality DX": (dicom(levels), {"modalities": ("CR",)}),
+        "Its view is LATERAL": (dicom(levels, ViewPosition="LL"), {"views": ("PA", "AP")}),
+        "Its view is not stated": (dicom(levels, ViewPosition=None), {"views": ("PA", "AP")}),
+        "body part SHOULDER": (dicom(levels, BodyPartExamined="SHOULDER"), {}),
+        "raw detector data": (dicom(levels, PresentationIntentType="FOR PROCESSING"), {}),
+    }
+    for words, (data, setting) in films.items():
+        with pytest.raises(ImageError, match=words):
+            read_image_bytes(data, accept=Settings(**setting))
+    wider = Settings(body_parts=("chest", "shoulder"), for_processing="read")
+    assert read_image_bytes(films["body part SHOULDER"][0], accept=wider).width == 128
+    assert read_image_bytes(films["raw detector data"][0], accept=wider).width == 128
+    own = dicom(levels, BodyPartExamined="BERTHA")
+    assert "No known body part" in read_image_bytes(own).assumptions[0]
+    named = read_image_bytes(own, accept=Settings(body_parts=("chest", "Bertha")))
+    assert named.assumptions == read_image_bytes(dicom(levels)).assumptions
+
+
+def test_a_deflated_file_is_unpacked_no_further_than_its_header_claims() -> None:
+    bomb = tricks()["deflated dicom bomb"]
+    assert len(bomb) < 400_000
+    tracemalloc.start()
+    assert claimed_pixels(bomb) == 16 * 16
+    with pytest.raises(ImageError, match="unpacks to more than"):
+        read_image_bytes(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    tracemalloc.stop()
+
+
+def test_a_decoder_that_panics_is_a_damaged_file(levels: np.ndarray, dicom: Dicom) -> None:
+    data = dicom(levels, "1.2.840.10008.1.2.5")
+    at = data.index(b"\xfe\xff\x00\xe0", data.index(b"\xe0\x7f\x10\x00") + 20) + 8
+    for offset in (b"\xff\xff\xff\x7f", b"\x01\x1b\x00\x00"):
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            read_image_bytes(data[: at + 4] + offset + data[at + 8 :])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_variants import film, written
+from dicom_factory import film, written
 
 from thorax.errors import ImageError, InputError
 from thorax.imaging import SUFFIXES, read_image_bytes, study

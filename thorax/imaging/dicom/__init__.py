@@ -65,6 +65,7 @@ def _read(dataset: "Dataset", max_pixels: int, accept: Dicom) -> Radiograph:
     found = checks.inspect(pixels, small, colour)
     if said.refused and view != "LATERAL" and found.keys() & {"chest", "blank"}:
         raise ImageError(said.refused)
+    told = (said.assumption, viewed, facts.shape(dataset))
     height, width = pixels.shape
     return Radiograph(
         pixels=pixels,
@@ -79,9 +80,7 @@ def _read(dataset: "Dataset", max_pixels: int, accept: Dicom) -> Radiograph:
         thumbnail=small,
         checks=found,
         acquisition=facts.acquisition(dataset),
-        assumptions=tuple(
-            text for text in (*assumptions, said.assumption, viewed, *how.assumptions, *sentences) if text
-        ),
+        assumptions=tuple(filter(None, (*assumptions, *told, *how.assumptions, *sentences))),
     )
 
 

@@ -32,9 +32,21 @@ _OTHERS = {
     "RTIMAGE": "a radiotherapy image",
     "XC": "a photograph",
     "SM": "slide microscopy",
+    "ES": "endoscopy",
+    "OP": "ophthalmic photography",
+    "BMD": "bone densitometry",
+    "RTDOSE": "a radiotherapy dose",
+    "RTSTRUCT": "a radiotherapy structure set",
+    "RTPLAN": "a radiotherapy plan",
+    "REG": "a registration",
 }
-#: SOP classes of radiographs and of captured screens, for files that name no modality.
-_CLASSES = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.12")
+#: Modalities that are taken unless the settings say otherwise.
+_RADIOGRAPHS = Dicom().modalities
+#: SOP classes of radiographs (CR, DX, XA, RF) and of captured screens, for files that name no known modality.
+_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{part}"
+    for part in ("1", "1.1", "1.1.1", "7", "7.1", "7.2", "7.3", "7.4", "12.1", "12.1.1", "12.2", "12.2.1")
+)
 #: Where else a file may say what it shows: what concerns the image first.
 _DESCRIPTIONS = (
     ("SeriesDescription", "series description"),
@@ -62,6 +74,8 @@ _ACQUISITION = {
     "detector": "DetectorType",
 }
 _LONGEST = 64
+#: Pixels whose sides differ by less than this share are square.
+_SQUARE = 0.02
 
 
 class Shown(NamedTuple):
@@ -89,7 +103,7 @@ def require_modality(dataset: "Dataset", accept: Dicom) -> list[str]:
     said, assumptions = text(dataset, "Modality"), []
     sop_class = text(dataset, "SOPClassUID")
     if said not in accept.modalities:
-        known = said in _OTHERS or (sop_class and not sop_class.startswith(_CLASSES))
+        known = said in (*_OTHERS, *_RADIOGRAPHS) or (sop_class and sop_class not in _CLASSES)
         if known or (said and not sop_class):
             name = f" ({_OTHERS[said]})" if said in _OTHERS else ""
             found = f"is of modality {said}{name}" if said else f"is {UID(sop_class).name}"
@@ -107,7 +121,7 @@ def require_modality(dataset: "Dataset", accept: Dicom) -> list[str]:
 def shown(dataset: "Dataset", accept: Dicom) -> Shown:
     """Say whether the tags name a chest: body part first, then codes, then descriptions."""
     taken, more = frozenset(accept.body_parts), accept.body_parts
-    label = " ".join(text(dataset, "BodyPartExamined").split())
+    label = " ".join(text(dataset, "BodyPartExamined", whole=True).replace("\\", " ").split())
     parts = words.body_parts(label, more, label=True)
     if parts & taken:
         return Shown(True, "", "")
@@ -185,6 +199,14 @@ def spacing(dataset: "Dataset") -> tuple[float, float] | None:
     return None
 
 
+def shape(dataset: "Dataset") -> str:
+    """Return a sentence where pixels are not square, which are read as stored; "" where they are, or it is not told."""
+    ratio = spacing(dataset) or tuple(numbers(dataset, "PixelAspectRatio"))
+    if len(ratio) != 2 or min(ratio) <= 0 or abs(ratio[0] / ratio[1] - 1) < _SQUARE:
+        return ""
+    return f"Its pixels are not square (height to width {ratio[0] / ratio[1]:.2f}); they were read as stored."
+
+
 def acquisition(dataset: "Dataset") -> dict[str, str]:
     """Return modality, maker, model and detector, as far as they are given, and whether the patient lay or stood."""
     found = {name: text(dataset, keyword)[:_LONGEST] for name, keyword in _ACQUISITION.items()}
@@ -194,7 +216,7 @@ def acquisition(dataset: "Dataset") -> dict[str, str]:
         found["position"] = "lying"
     elif any(word.startswith(("erect", "upright", "stehend", "standing", "debout")) for word in plain):
         found["position"] = "standing"
-    if found["modality"] not in Dicom().modalities:
+    if found["modality"] not in _RADIOGRAPHS:
         del found["modality"]  # free text, which may be anything
     return {name: value for name, value in found.items() if value}
 

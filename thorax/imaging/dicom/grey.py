@@ -47,11 +47,10 @@ def rendered(stored: np.ndarray, dataset: "Dataset", how: Layout) -> tuple[np.nd
 
 
 def _span(levels: np.ndarray) -> float:
-    """The range of whole bits that the levels use: a 12-bit picture in a 16-bit file ends at 4,095."""
+    """The range that the levels use, of integers in whole bits: a 12-bit picture in a 16-bit file ends at 4,095."""
     low, high = float(levels.min()), float(levels.max())
-    if levels.dtype.kind == "f" and max(abs(low), abs(high)) <= 1:
-        return 1.0
-    return 2.0 ** max(8, int(max(abs(low), abs(high), high - low)).bit_length())
+    used = max(abs(low), abs(high), high - low)
+    return max(used, 1e-12) if levels.dtype.kind == "f" else 2.0 ** max(8, int(used).bit_length())
 
 
 def _modality(stored: np.ndarray, dataset: "Dataset", how: Layout) -> np.ndarray:
@@ -90,8 +89,11 @@ def _windowed(levels: np.ndarray, center: float, width: float, function: str) ->
     """A window by C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID) or C.11.2.1.3.2 (LINEAR_EXACT), in [0, 1]."""
     shown = levels.astype(np.float32)
     if function == "SIGMOID":
-        shown = (shown - np.float32(center)) * np.float32(-4 / width)
-        return 1 / (1 + np.exp(np.clip(shown, -80, 80)))
+        shown -= np.float32(center)
+        shown *= np.float32(-4 / width)
+        np.exp(np.clip(shown, -80, 80, out=shown), out=shown)
+        shown += 1
+        return np.divide(1, shown, out=shown)
     if function == "LINEAR" and width >= 1:  # narrower ones, which the standard forbids, are taken as exact
         center, width = center - 0.5, max(width - 1, 1e-3)
     shown -= np.float32(center)

@@ -155,8 +155,8 @@ def pixel_keyword(dataset: "Dataset") -> str | None:
     return next((keyword for keyword in _PIXELS if keyword in dataset), None)
 
 
-def text(dataset: "Dataset", keyword: str) -> str:
-    """Return the first value of a tag as text, in upper case; empty where it is missing or damaged.
+def text(dataset: "Dataset", keyword: str, whole: bool = False) -> str:
+    """Return a tag as text, in upper case: its first value, or all; empty where it is missing or damaged.
 
     Tags that may hold plain letters alone are decoded by the file's character set too: people type their own language.
     """
@@ -166,13 +166,13 @@ def text(dataset: "Dataset", keyword: str) -> str:
     element: Any = dataset.get_item(tag_for_keyword(keyword) or 0)
     try:
         if isinstance(element, RawDataElement) and isinstance(element.value, bytes) and not element.value.isascii():
-            value: Any = _decoded(element.value, dataset).split("\\")[0]
+            value: Any = _decoded(element.value, dataset).split("\\")
         else:
             value = dataset.get(keyword)
     except Exception:  # a value that pydicom cannot convert
         return ""
     if value is not None and not isinstance(value, str) and hasattr(value, "__iter__"):
-        value = next(iter(value), None)
+        value = "\\".join(map(str, value)) if whole else next(iter(value), None)
     return str(value if value is not None else "").replace("\0", " ").strip().upper()
 
 

@@ -1,6 +1,6 @@
 """The stored pixels of one frame, whatever of the image pixel module (PS3.3 C.7.6.3) is missing or unusual."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ _ALIASES = {"MONOCHROME": "MONOCHROME2", "GRAYSCALE": "MONOCHROME2", "GREYSCALE"
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 #: Of a picture's channels, every so many pixels are compared.
 _STEP = 4
+#: Bits allocated of pixels that share bytes.
+_PACKED = 12
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ def layout(dataset: "Dataset", max_pixels: int) -> Layout:
     keyword = pixel_keyword(dataset)
     if keyword is None or not dataset[keyword].value:
         raise ImageError("It holds no pixels.", "Export the image, not a report, a presentation state or a DICOMDIR.")
-    rows, columns = _size(dataset, keyword, max_pixels)
     said, photometric, samples = _kind(dataset)
+    # Colour takes three times the memory on its way to grey.
+    rows, columns = _size(dataset, keyword, max_pixels if photometric in GREY else max_pixels // 3)
     allocated = int(number(dataset, "BitsAllocated", 16))
     stored = int(min(number(dataset, "BitsStored", allocated), allocated)) or allocated
     frames = _frames(dataset, keyword, rows * columns * samples * allocated / 8)
@@ -174,6 +177,7 @@ def grey_of(colour: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _clean(dataset: "Dataset", how: Layout) -> "Dataset":
     """Return a dataset of the pixels alone, each tag of the type that the decoders expect."""
+    from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
 
     clean = Dataset()
@@ -183,8 +187,10 @@ def _clean(dataset: "Dataset", how: Layout) -> "Dataset":
     clean.PhotometricInterpretation = how.photometric
     if how.samples > 1:
         clean.PlanarConfiguration = how.planar
-    clean.BitsAllocated, clean.NumberOfFrames = how.allocated, how.frames
     element = dataset[how.keyword]
+    if how.allocated == _PACKED and how.samples == 1 and not is_compressed(dataset):
+        element, how = DataElement(element.tag, "OW", _unpacked(element.value)), replace(how, allocated=16)
+    clean.BitsAllocated, clean.NumberOfFrames = how.allocated, how.frames
     clean[how.keyword] = element
     if how.keyword != "PixelData":
         return clean
@@ -198,6 +204,13 @@ def _clean(dataset: "Dataset", how: Layout) -> "Dataset":
             element.value = bytes(element.value) + bytes(missing)
             how.assumptions.append(f"The last {missing} bytes of its pixels are missing.")
     return clean
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """Spread pixels of twelve bits, of which two share three bytes, as early CR systems store them."""
+    three = np.frombuffer(packed[: len(packed) // 3 * 3], np.uint8).reshape(-1, 3).astype(np.uint16)
+    pairs = np.stack([three[:, 0] | (three[:, 1] & 15) << 8, three[:, 1] >> 4 | three[:, 2] << 4], axis=1)
+    return pairs.astype("<u2").tobytes()
 
 
 def _expected(how: Layout) -> int:
