@@ -1,7 +1,7 @@
 """What the model answers for one radiograph, in one typed record, and the paragraph that says it in plain words."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -192,39 +192,6 @@ def listed(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def refer_reasons(
-    answers: Sequence[FindingAnswer],
-    novelty: Novelty,
-    checks: Mapping[str, str],
-    when: Sequence[str],
-    entropy: float,
-) -> tuple[str, ...]:
-    """Say why a person should read this image before anyone relies on the answer; empty when nothing calls for it.
-
-    Args:
-        answers: one a finding.
-        novelty: how far the image lies from the known.
-        checks: what looks wrong with the picture, one sentence each.
-        when: the model's own rule: any of "ood", "conformal" (an answer is uncertain) and "entropy".
-        entropy: the uncertainty above which a finding calls for a reader, 0 to 1.
-    """
-    reasons = []
-    if "ood" in when and novelty.out:
-        reasons.append(
-            f"The image is unlike those the model was made with (score {novelty.score:.2f}, "
-            f"cut-off {novelty.cutoff:.2f}); it may not be a frontal chest radiograph."
-        )
-    unsure = [
-        label(answer.finding)
-        for answer in answers
-        if ("conformal" in when and answer.answer == "uncertain")
-        or ("entropy" in when and answer.uncertainty > entropy)
-    ]
-    if unsure:
-        reasons.append(f"The model is unsure about {listed(unsure)}.")
-    return (*reasons, *checks.values())
 
 
 def summarise(answers: Sequence[FindingAnswer], novelty: Novelty, synthetic: bool) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PARTS = {
     "published": "a published DenseNet's probabilities for 22,433 real radiographs, calibrated on one half of the "
     "patients and judged on the other, ten halves",
+    "referral": "a fifth of the images referred, fitted on one half of the patients and judged on the other, twenty "
+    "halves: the published network, and one of our own on nih256",
     "own": "small networks trained here on nih256 with the focal loss (kept under var/bench/trust): calibration, "
     "operating points",
     "strange": "such a network's out-of-distribution score against photographs, CT and MR, negatives, turned and "
@@ -53,6 +55,7 @@ def bench(
         made = with_network.Own(load(), folder, epochs, networks)
         jobs |= {
             "published": lambda: parts.published(folder),
+            "referral": lambda: parts.published_referral(folder) + with_network.referral(made),
             "own": lambda: with_network.own(made),
             "strange": lambda: with_network.strange(made),
             "explain": lambda: with_network.explain(made),

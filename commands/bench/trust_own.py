@@ -189,12 +189,9 @@ def _redrawn(made: Own, place: Path, findings: list[str], often: list[str]) -> d
     """
     import numpy as np
 
-    from thorax.calibration.outputs import read_outputs
     from thorax.calibration.run import fit
 
-    parts = [read_outputs(place / "network" / f"outputs-{split}.npz") for split in ("calibration", "test")]
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
-    pooled: Outputs = replace(parts[0], **joined, maps=None)
+    pooled = _pooled(place)
     found: dict[str, list[float]] = {name: [] for name in often}
     for seed in range(10):
         names = np.random.default_rng(seed).permutation(np.unique(pooled.patient_id))
@@ -207,6 +204,25 @@ def _redrawn(made: Own, place: Path, findings: list[str], often: list[str]) -> d
             present = pooled.truth[~half, column] == 1
             found[name].append(float(called[present, column].mean()))
     return found
+
+
+def _pooled(place: Path) -> "Outputs":
+    """Return a network's outputs on all patients that it has not learnt from."""
+    import numpy as np
+
+    from thorax.calibration.outputs import read_outputs
+
+    parts = [read_outputs(place / "network" / f"outputs-{split}.npz") for split in ("calibration", "test")]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return replace(parts[0], **joined, maps=None)
+
+
+def referral(made: Own) -> list[Figure]:
+    """Refer by the first of the own networks."""
+    from commands.bench import trust_parts
+
+    pooled = _pooled(made.place(1))
+    return trust_parts.referral("own network, nih256", pooled.logits, pooled.truth, pooled.patient_id)
 
 
 def strange(made: Own) -> list[Figure]:

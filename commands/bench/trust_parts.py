@@ -103,6 +103,69 @@ def published(folder: Path) -> list[Figure]:
     ]
 
 
+def referral(
+    of: str, logits: "np.ndarray", truth: "np.ndarray", patients: "np.ndarray", share: float = 0.2
+) -> list[Figure]:
+    """Refer a share of images, fitted on one half of the patients and judged on the other, twenty halves.
+
+    Args:
+        of: whose logits they are.
+        logits: (N, F).
+        truth: (N, F): 1, 0, NaN unknown.
+        patients: (N,).
+        share: the budget.
+    """
+    import numpy as np
+
+    from thorax.calibration.choice import choose
+    from thorax.calibration.conformal import answers, fit_cutoffs
+    from thorax.calibration.operating import Rule, operating_point
+    from thorax.calibration.referral import doubt, fit_rule, wrong
+
+    names, shares, all_wrong, kept_wrong = np.unique(patients), [], [], []
+    for seed in range(10):
+        half = np.isin(patients, np.random.default_rng(seed).permutation(names)[: len(names) // 2])
+        for fitted, held in ((half, ~half), (~half, half)):
+            chosen = choose(logits[fitted], truth[fitted], patients[fitted], method="platt")
+            p = np.stack([one.calibrator.probabilities(logits[:, k]) for k, one in enumerate(chosen)], axis=1)
+            said = []
+            for k in range(p.shape[1]):
+                known = fitted & ~np.isnan(truth[:, k])
+                q, y = p[known, k], truth[known, k]
+                said.append(
+                    answers(p[:, k], fit_cutoffs(q, y, _ALPHA, _ALPHA, operating_point(q, y, Rule()).threshold))
+                )
+            words = np.stack(said, axis=1)
+            cutoff = fit_rule(p[fitted], truth[fitted], words[fitted], share, None).cutoff
+            handed = doubt(p[held], words[held]).sum(axis=1) > cutoff
+            mistakes = wrong(words[held], truth[held])
+            shares.append(float(handed.mean()))
+            all_wrong.append(float(np.nanmean(mistakes)))
+            kept_wrong.append(float(np.nanmean(mistakes[~handed])))
+    part, off = "referral", abs(np.mean(shares) - share)
+    spared = np.subtract(all_wrong, kept_wrong)
+    low, high = np.quantile(spared, [0.025, 0.975])
+    return [
+        Figure(
+            part,
+            f"{of}: referred, budget {share:.0%}",
+            f"{np.mean(shares):.1%} (halves {min(shares):.1%} to {max(shares):.1%})",
+            "± 2 points",
+            bool(off <= 0.02),
+        ),
+        Figure(part, f"{of}: wrong answers, all → kept", f"{np.mean(all_wrong):.3f} → {np.mean(kept_wrong):.3f}"),
+        Figure(part, f"{of}: spared, 95% of halves", f"{low:.3f} to {high:.3f}", "> 0", bool(low > 0)),
+    ]
+
+
+def published_referral(folder: Path) -> list[Figure]:
+    """Refer by the published network's probabilities."""
+    from thorax.calibration.calibrators import logit
+
+    p, truth, patients = read_published(folder)
+    return referral("published network", logit(p), truth, patients)
+
+
 def speed(images: int = 22_433, findings: int = 14) -> list[Figure]:
     """Time the bootstrap, the report page and the explanations."""
     import tempfile

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from prediction_factory import answer, prediction
 
-from thorax.prediction import FindingAnswer, Novelty, refer_reasons, summarise
+from thorax.calibration.referral import ReferRule
+from thorax.prediction import FindingAnswer, Novelty, summarise
 
 KNOWN = Novelty(score=1.0, cutoff=2.0, out=False)
 STRANGE = Novelty(score=3.0, cutoff=2.0, out=True)
+DOUBTFUL = answer("Mass", 0.5, answer="present")
 UNSURE = answer("Edema", 0.5, answer="uncertain", uncertainty=1.0)
 
 
@@ -51,23 +53,25 @@ def test_an_answer_of_an_earlier_release_is_read_and_no_longer_contradicts_itsel
 
 
 @pytest.mark.parametrize(
-    ("novelty", "checks", "when", "entropy", "expected"),
+    ("novelty", "rule", "expected"),
     [
-        (KNOWN, {}, ("ood", "entropy"), 0.95, ["unsure about edema"]),
-        (KNOWN, {}, ("ood",), 0.95, []),
-        (KNOWN, {}, ("conformal",), 2.0, ["unsure about edema"]),
-        (KNOWN, {}, ("entropy",), 1.0, []),
-        (STRANGE, {}, ("ood",), 0.95, ["unlike"]),
-        (STRANGE, {}, ("entropy",), 1.0, []),
-        (KNOWN, {"blank": "The picture is blank."}, (), 1.0, ["The picture is blank."]),
+        (
+            KNOWN,
+            ReferRule(("ood", "errors"), cutoff=0.4),
+            "expected to be wrong (cut-off 0.4), most likely mass and edema",
+        ),
+        (KNOWN, ReferRule(("ood", "errors"), cutoff=0.6), ""),
+        (STRANGE, ReferRule(("ood", "errors"), cutoff=0.6), "outside the model's training data"),
+        (STRANGE, ReferRule(("errors",), cutoff=0.6), ""),
+        (KNOWN, ReferRule(("ood", "entropy"), entropy=0.95), "uncertain about edema"),
+        (KNOWN, ReferRule(("conformal",)), "uncertain about edema"),
     ],
 )
-def test_a_reader_is_called_for_by_the_model_s_rule_and_by_what_looks_wrong(
-    novelty: Novelty, checks: dict[str, str], when: tuple[str, ...], entropy: float, expected: list[str]
-) -> None:
-    reasons = refer_reasons([UNSURE], novelty, checks, when, entropy)
-    assert len(reasons) == len(expected)
-    assert all(word in reason for word, reason in zip(expected, reasons, strict=True))
+def test_an_image_is_referred_by_the_model_s_rule(novelty: Novelty, rule: ReferRule, expected: str) -> None:
+    reasons = rule.reasons([UNSURE, DOUBTFUL], novelty)
+    assert len(reasons) == bool(expected)
+    assert all(expected in reason for reason in reasons)
+    assert ReferRule.from_json(rule.to_json()) == rule
 
 
 def test_maps_stay_inside() -> None:

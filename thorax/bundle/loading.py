@@ -22,7 +22,6 @@ from thorax.prediction import (
     Prediction,
     new_request_id,
     now,
-    refer_reasons,
     summarise,
 )
 
@@ -226,7 +225,7 @@ class Bundle:
         for radiograph, network_input, maps, (found, novelty), embedding in zip(
             radiographs, inputs, outputs[2], answers, embeddings, strict=True
         ):
-            reasons = refer_reasons(found, novelty, radiograph.checks, rule.when, rule.entropy)
+            reasons = (*rule.reasons(found, novelty), *radiograph.checks.values())
             predictions.append(
                 Prediction(
                     request_id=new_request_id(),

@@ -11,6 +11,7 @@ from thorax.calibration import conformal
 from thorax.calibration.calibrators import Calibrator
 from thorax.calibration.conformal import UNCERTAIN, Cutoffs
 from thorax.calibration.ood import OutOfDistribution
+from thorax.calibration.referral import ReferRule, doubt
 from thorax.calibration.uncertainty import binary_entropy
 from thorax.errors import InputError
 from thorax.files import read_json, write_json
@@ -40,18 +41,6 @@ class FindingCalibration:
     positives: int = 0
     note: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ReferRule:
-    """When an image is handed to a reader: any of `when` holds.
-
-    `ood`: the image is out of distribution; `conformal`: a finding's conformal answer is uncertain; `entropy`: a
-    finding's normalised entropy is above `entropy`.
-    """
-
-    when: tuple[str, ...] = ("ood", "entropy")
-    entropy: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -126,7 +115,7 @@ class Calibration:
     def refer(
         self, probabilities: np.ndarray, ood_scores: np.ndarray, groups: Sequence[str] | None = None
     ) -> np.ndarray:
-        """Return bool (N,): whether each image should be handed to a reader, by the rule in the settings.
+        """Return bool (N,): whether each image is referred to a radiologist, by the rule of the bundle.
 
         Args:
             probabilities: (N, F).
@@ -136,6 +125,9 @@ class Calibration:
         handed = np.zeros(len(probabilities), dtype=bool)
         if "ood" in self.refer_rule.when:
             handed |= np.asarray(ood_scores) > self.ood_cutoff
+        if "errors" in self.refer_rule.when:
+            said = self.answers(probabilities, groups)
+            handed |= doubt(self._columns(probabilities), said).sum(axis=1) > self.refer_rule.cutoff
         if "conformal" in self.refer_rule.when:
             handed |= (self.answers(probabilities, groups) == UNCERTAIN).any(axis=1)
         if "entropy" in self.refer_rule.when:
@@ -170,7 +162,7 @@ class Calibration:
                 "cutoff": self.ood_cutoff,
                 "reads": ["features"] if self.ood.appearance is None else ["features", "appearance"],
             },
-            "refer": {"when": list(self.refer_rule.when), "entropy": self.refer_rule.entropy},
+            "refer": self.refer_rule.to_json(),
             "info": dict(self.info),
         }
 
@@ -186,7 +178,7 @@ class Calibration:
         try:
             by_finding = tuple(_finding(tree["by_finding"][name]) for name in tree["findings"])
             kind = str(tree["ood"]["kind"])
-            rule = ReferRule(tuple(tree["refer"]["when"]), float(tree["refer"]["entropy"]))
+            rule = ReferRule.from_json(tree["refer"])
             names, alpha, info = tuple(tree["findings"]), float(tree["alpha"]), dict(tree["info"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(

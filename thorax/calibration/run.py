@@ -1,6 +1,6 @@
 """The calibrate step: from a network's outputs on the calibration split to the files that serving applies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from thorax.calibration.choice import Chosen, choose
 from thorax.calibration.conformal import Cutoffs, fit_cutoffs
-from thorax.calibration.model import Calibration, FindingCalibration, ReferRule
+from thorax.calibration.model import Calibration, FindingCalibration
 from thorax.calibration.ood import fit_ood, thumbnails
 from thorax.calibration.operating import Rule, operating_point, threshold_interval
 from thorax.calibration.outputs import Outputs, read_outputs
+from thorax.calibration.referral import fit_rule
 from thorax.errors import InputError
 from thorax.files import read_json
 from thorax.settings import Calibration as Settings
@@ -118,7 +119,7 @@ def fit(
         min_positives=settings.min_positives,
     )
     views = around.views if around is not None and settings.conformal_by_view else None
-    return Calibration(
+    fitted = Calibration(
         findings=findings,
         by_finding=tuple(_finding(outputs, i, one, settings, views) for i, one in enumerate(chosen)),
         ood=fit_ood(
@@ -130,7 +131,6 @@ def fit(
             None if around is None else around.calibration_thumbnails,
         ),
         alpha=settings.conformal_alpha,
-        refer_rule=ReferRule(tuple(settings.refer_when), settings.refer_entropy),
         info={
             "images": len(outputs),
             "patients": len(np.unique(outputs.patient_id)),
@@ -142,6 +142,9 @@ def fit(
             "ood_quantile": settings.ood_quantile,
         },
     )
+    p = fitted.probabilities(outputs.logits)
+    said = fitted.answers(p, None if views is None else views.tolist())
+    return replace(fitted, refer_rule=fit_rule(p, outputs.truth, said, settings.referral, settings.referral_error))
 
 
 def promised(settings: Settings) -> tuple[float, float]:

@@ -63,7 +63,17 @@ def _use(evaluation: Mapping[str, Any]) -> str:
         "It is research software and no medical device: it must not decide on a patient. "
         "It is meant for frontal radiographs of adults; lateral views, children, other body parts and other "
         "imaging are outside it. "
-        f"By its rule it hands {share_text(refer['share'])} of the test images to a reader."
+        f"{_referral(refer)}"
+    )
+
+
+def _referral(refer: Mapping[str, Any]) -> str:
+    """Say how many images are referred, by which budget, and what it spares."""
+    budget = refer["rule"].get("share")
+    said = f" (budget: {share_text(budget)})" if budget is not None else ""
+    return (
+        f"On the test images it refers {share_text(refer['share'])} to a radiologist{said}. Wrong answers: "
+        f"{share_text(refer['error_kept'], 1)} on the images kept, {share_text(refer['error_all'], 1)} on all."
     )
 
 

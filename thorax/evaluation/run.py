@@ -232,7 +232,9 @@ def measure(
             )
         },
         "dropout": None if head is None else dropout_figures(calibration, outputs.features, outputs.truth, head),
-        "uncertainty": uncertainty_figures(calibration, probabilities, outputs.truth, ood_scores, views),
+        "uncertainty": uncertainty_figures(
+            calibration, probabilities, outputs.truth, ood_scores, weights, settings.confidence, views
+        ),
         "ood": ood_figures(calibration, ood_scores),
         "localization": localization_figures(
             located, outputs.patient_id, findings, settings.bootstrap, settings.seed, settings.confidence

@@ -7,6 +7,7 @@ import numpy as np
 
 from thorax.calibration import Calibration
 from thorax.calibration.conformal import ABSENT, PRESENT, UNCERTAIN
+from thorax.calibration.referral import wrong as mistaken
 from thorax.calibration.uncertainty import aurc, dropout_logits, mutual_information, risk_coverage
 from thorax.evaluation.resampling import interval
 from thorax.evaluation.subgroups import in_order, too_small
@@ -145,13 +146,24 @@ def uncertainty_figures(
     probabilities: np.ndarray,
     truth: np.ndarray,
     ood_scores: np.ndarray,
+    weights: np.ndarray,
+    confidence: float,
     views: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Return the risk–coverage figures a finding, and what handing images to a reader would spare.
+    """Return the risk–coverage figures a finding, and what referring images to a radiologist spares.
+
+    Args:
+        calibration: of the network.
+        probabilities: (N, F), calibrated.
+        truth: (N, F): 1, 0, NaN unknown.
+        ood_scores: (N,).
+        weights: (B, N) of the bootstrap.
+        confidence: of the intervals.
+        views: (N,), where known.
 
     Returns:
-        `findings`: AURC of the entropy, the error of all and of the surest four fifths; `refer`: the share of images
-        handed over, and the share of wrong decisions among those kept and those handed over.
+        `findings`: AURC of the entropy, the error of all and of the surest four fifths; `refer`: see
+        `referral_figures`.
     """
     decisions = calibration.decisions(probabilities)
     wrong = np.where(np.isnan(truth), np.nan, decisions != (truth > 0.5))
@@ -167,16 +179,55 @@ def uncertainty_figures(
             "risk": float(risk[-1]),
             "risk_at_80": float(risk[max(0, int(0.8 * len(risk)) - 1)]),
         }
-    handed = calibration.refer(probabilities, ood_scores, None if views is None else views.tolist())
+    groups = None if views is None else views.tolist()
+    said = calibration.answers(probabilities, groups)
+    out = ood_scores > calibration.ood_cutoff
+    doubtful = calibration.refer(probabilities, np.full(len(out), -np.inf), groups)
     return {
         "findings": findings,
-        "refer": {
-            "rule": {"when": list(calibration.refer_rule.when), "entropy": calibration.refer_rule.entropy},
-            "share": float(handed.mean()) if len(handed) else None,
-            "error_kept": _mean(wrong[~handed]),
-            "error_handed": _mean(wrong[handed]),
-        },
+        "refer": {"rule": calibration.refer_rule.to_json()}
+        | referral_figures(
+            mistaken(said, truth), doubtful, calibration.refer(probabilities, ood_scores, groups), weights, confidence
+        ),
     }
+
+
+def referral_figures(
+    wrong: np.ndarray, doubtful: np.ndarray, handed: np.ndarray, weights: np.ndarray, confidence: float
+) -> dict[str, Any]:
+    """Return what referral does, on the test split.
+
+    Args:
+        wrong: (N, F), 1 where an answer is wrong, 0 where it is right or uncertain, NaN where the truth is unknown.
+        doubtful: bool (N,), referred by the budget.
+        handed: bool (N,), referred for any reason; the others are kept.
+        weights: (B, N) of the bootstrap.
+        confidence: of the intervals.
+
+    Returns:
+        `share` referred, the error of the kept (`error_kept`), of the referred (`error_handed`) and of all
+        (`error_all`), and `intervals` by patient of each, of the share that the budget alone refers (`doubtful`), and
+        of the error spared (`spared`: all less kept).
+    """
+    known = ~np.isnan(wrong)
+    errors, counts = np.nansum(wrong, axis=1), known.sum(axis=1)
+    columns = np.stack(
+        [np.ones(len(wrong)), handed, doubtful, errors, counts, errors * ~handed, counts * ~handed], axis=1
+    )
+    draws = np.concatenate([np.ones((1, len(wrong))), weights])
+    n, referred, by_budget, all_wrong, all_known, kept_wrong, kept_known = (draws @ columns).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        series = {
+            "share": referred / n,
+            "doubtful": by_budget / n,
+            "error_all": all_wrong / all_known,
+            "error_kept": kept_wrong / kept_known,
+            "error_handed": (all_wrong - kept_wrong) / (all_known - kept_known),
+        }
+        series["spared"] = series["error_all"] - series["error_kept"]
+    intervals = {name: interval(float(values[0]), values[1:], confidence) for name, values in series.items()}
+    named = ("share", "error_kept", "error_handed", "error_all")
+    return {name: intervals[name]["value"] for name in named} | {"intervals": intervals}
 
 
 def ood_figures(calibration: Calibration, scores: np.ndarray) -> dict[str, Any]:
@@ -188,8 +239,3 @@ def ood_figures(calibration: Calibration, scores: np.ndarray) -> dict[str, Any]:
         "false_alarms": float((scores > calibration.ood_cutoff).mean()) if len(scores) else None,
         "quantiles": {str(q): float(np.quantile(scores, q)) for q in (0.05, 0.5, 0.95)} if len(scores) else {},
     }
-
-
-def _mean(values: np.ndarray) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None

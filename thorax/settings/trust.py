@@ -8,7 +8,7 @@ from thorax.settings.base import Count, Positive, Section, Share
 
 
 class Calibration(Section):
-    """Calibrators, operating points, conformal answers, the out-of-distribution cut-off, and when to ask a reader."""
+    """Calibrators, operating points, answers, the out-of-distribution cut-off, and the referral budget."""
 
     method: Literal["auto", "none", "temperature", "temperature_each", "platt", "beta", "isotonic"] = "auto"
     folds: Annotated[int, Field(ge=2)] = 5
@@ -21,8 +21,8 @@ class Calibration(Section):
     conformal_by_view: bool = False
     ood_kind: Literal["mahalanobis", "relative", "knn"] = "mahalanobis"
     ood_quantile: Annotated[float, Field(gt=0.5, lt=1)] = 0.98
-    refer_when: tuple[Literal["ood", "conformal", "entropy"], ...] = ("ood", "entropy")
-    refer_entropy: Share = 0.95
+    referral: Share | None = 0.20
+    referral_error: Share | None = None
 
 
 class Evaluation(Section):

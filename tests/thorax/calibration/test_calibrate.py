@@ -12,6 +12,7 @@ import pytest
 
 from thorax.calibration import Calibration, calibrate, fit
 from thorax.calibration.outputs import read_outputs
+from thorax.calibration.referral import wrong
 from thorax.calibration.run import Surroundings
 from thorax.errors import InputError
 from thorax.settings import Calibration as Settings
@@ -47,13 +48,35 @@ def test_calibrating_twice_gives_the_same_bytes(train_dir: Path, calibrated: Pat
         assert (tmp_path / "again" / name).read_bytes() == (calibrated / name).read_bytes()
 
 
-def test_an_image_is_handed_to_a_reader_by_the_rule(train_dir: Path, tmp_path: Path) -> None:
-    p = np.array([[0.01, 0.01, 0.01], [0.01, 0.5, 0.01]])
-    for when, expected in (((), [0, 0]), (("entropy",), [0, 1]), (("ood",), [1, 0])):
-        calibrate(train_dir, Settings(refer_when=when), tmp_path / "c")
+def test_referral_keeps_its_budget_and_spares_errors(train_dir: Path, tmp_path: Path) -> None:
+    outputs = read_outputs(train_dir / "outputs-test.npz")
+    shares, errors = {}, {}
+    for budget in (None, 0.1, 0.3):
+        calibrate(train_dir, Settings(referral=budget), tmp_path / "c")
         calibration = Calibration.load(tmp_path / "c")
-        scores = np.array([calibration.ood_cutoff + 1, calibration.ood_cutoff - 1])
-        assert calibration.refer(p, scores).tolist() == [bool(value) for value in expected]
+        p = calibration.probabilities(outputs.logits)
+        handed = calibration.refer(p, np.zeros(len(p)))
+        shares[budget] = handed.mean()
+        errors[budget] = np.nanmean(wrong(calibration.answers(p), outputs.truth)[~handed])
+        assert calibration.refer(p, np.full(len(p), calibration.ood_cutoff + 1)).all(), "out of distribution besides"
+    assert shares[None] == 0
+    assert (shares[0.1], shares[0.3]) == (pytest.approx(0.1, abs=0.05), pytest.approx(0.3, abs=0.07))
+    assert errors[None] > errors[0.1] > errors[0.3]
+
+
+def test_referral_stops_where_the_kept_are_right_often_enough(train_dir: Path, tmp_path: Path) -> None:
+    outputs = read_outputs(train_dir / "outputs-calibration.npz")
+    for limit, budget in ((0.05, None), (0.05, 0.02)):
+        calibrate(train_dir, Settings(referral=budget, referral_error=limit), tmp_path / "c")
+        calibration = Calibration.load(tmp_path / "c")
+        p = calibration.probabilities(outputs.logits)
+        handed = calibration.refer(p, np.zeros(len(p)))
+        error = np.nanmean(wrong(calibration.answers(p), outputs.truth)[~handed])
+        if budget is None:
+            assert error <= limit
+            assert 0 < handed.mean() < 1
+        else:
+            assert handed.mean() <= budget
 
 
 def test_a_view_of_its_own_has_cutoffs_of_its_own(train_dir: Path) -> None:

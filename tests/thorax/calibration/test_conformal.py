@@ -8,6 +8,7 @@ import pytest
 from thorax.calibration import Calibration
 from thorax.calibration.conformal import Cutoffs, answers, fit_cutoffs
 from thorax.calibration.operating import Rule, operating_point
+from thorax.calibration.referral import ReferRule
 
 
 def test_the_cutoffs_are_the_textbook_order_statistics() -> None:
@@ -115,4 +116,5 @@ def test_a_calibration_of_the_release_before_gives_one_answer() -> None:
         ["absent", "uncertain", "uncertain", "present"],
         ["absent", "uncertain", "uncertain", "present"],
     ]
+    assert calibration.refer_rule == ReferRule(("ood", "entropy"), 0.95)
     assert calibration.decisions(pairs).T.tolist() == [[False, False, False, True], [False, True, True, True]]
