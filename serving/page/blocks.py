@@ -19,7 +19,6 @@ from thorax.errors import ThoraxError
 from thorax.prediction import label, listed
 
 HERE = Path(__file__).resolve().parent
-KINDS = [".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"]
 ROLES = [
     ("Radiologist", "radiologist"),
     ("Physician", "physician"),
@@ -49,7 +48,8 @@ class Page:
             shown = gr.State([])
             with gr.Row():
                 with gr.Column(scale=1, min_width=260):
-                    file = gr.File(label="Radiograph", file_types=KINDS, height=150)
+                    # DICOM files have any suffix, or none.
+                    file = gr.File(label="Radiograph", height=150)
                     with gr.Accordion("What is known (optional)", open=False):
                         age = gr.Number(label="Age in years", value=None, minimum=0, maximum=120)
                         sex = gr.Dropdown([("Not said", ""), *((s, s) for s in SEXES)], label="Sex", value="")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_factory import radiograph_dicom
 from PIL import Image
 
 from serving.launch import Running, launched
@@ -119,6 +120,19 @@ def test_an_upload_that_is_no_radiograph_is_called_that_and_not_kept(
     page.set_input_files("input[type=file]", str(tmp_path / "text.png"))
     page.get_by_text("It is not a PNG, JPEG, TIFF or DICOM image").wait_for(timeout=30_000)
     assert not list((started.log.parent / "page").rglob("*noise*.png"))
+
+
+def test_a_dicom_file_without_a_suffix_is_answered_and_the_page_says_what_was_assumed(
+    browser: Any, started: Running, sample_bundle: Path, tmp_path: Path
+) -> None:
+    pixels = np.asarray(Image.open(sample_bundle / "examples" / "1-positive.png").convert("L"))
+    tags = {"BodyPartExamined": "TÓRAX AP", "SpecificCharacterSet": "ISO_IR 192", "Modality": "OT", "NumberOfFrames": 2}
+    (tmp_path / "IM000001").write_bytes(radiograph_dicom(pixels, **tags, PixelData=pixels.tobytes() * 2))
+    page = visit(browser, started)
+    page.set_input_files("input[type=file]", str(tmp_path / "IM000001"))
+    page.locator(".tx-facts").wait_for(timeout=60_000)
+    assert "Assumed\nIt holds 2 frames; frame 1 was read." in page.locator(".tx-facts").inner_text()
+    keep(page, "page-assumed")
 
 
 def test_on_a_phone_in_the_dark_nothing_is_cut_off(browser: Any, started: Running) -> None:

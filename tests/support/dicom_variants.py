@@ -60,6 +60,9 @@ def _labels(grey: np.ndarray) -> Iterator[Variant]:
         data = film(grey, **tags)
         data.add_new("BodyPartExamined", "LO", text)  # code strings hold no accents; writers put them in none the less
         yield Variant(f"part {text}", as_code_string(written(data)), facts=(("assumptions", ()),))
+    named = film(grey, BodyPartExamined="TORAX AP", SpecificCharacterSet="ISO_IR 192")
+    mistaken = written(named).replace(b"TORAX AP", b"T\xd3RAX AP")
+    yield Variant("part in Latin 1, declared UTF-8", mistaken, "pydicom/pydicom#2115", facts=(("assumptions", ()),))
     for modality in ("DR", "CR", "RG", "RF", "OT", "SC", "XA"):
         yield Variant(f"modality {modality}", written(film(grey, Modality=modality)))
     yield Variant("no modality", written(film(grey, Modality=None, SOPClassUID=CR)), says="names no modality")

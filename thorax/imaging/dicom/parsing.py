@@ -182,7 +182,9 @@ def _decoded(value: bytes, dataset: "Dataset") -> str:
     try:
         return value.decode("utf-8")  # text of another encoding is never valid UTF-8 by chance
     except UnicodeDecodeError:
-        return decode_bytes(value, convert_encodings(dataset.get("SpecificCharacterSet", "ISO_IR 100")), set())
+        encodings = convert_encodings(dataset.get("SpecificCharacterSet") or "ISO_IR 100")
+        declared = [encoding for encoding in encodings if encoding.lower() not in ("utf8", "utf-8")]
+        return decode_bytes(value, declared or ["latin-1"], set())
 
 
 def numbers(dataset: "Dataset", keyword: str) -> list[float]:
