@@ -173,10 +173,10 @@ def test_a_download_without_git_runs_whole(download: Checkout) -> None:
 
 
 def test_the_program_may_be_missing_too(download: Checkout, tmp_path: Path) -> None:
-    for folder in ("/bin", "/usr/bin"):
-        for program in Path(folder).iterdir():
-            if not program.name.startswith("git") and not (tmp_path / program.name).exists():
-                (tmp_path / program.name).symlink_to(program)
+    programs = {one.name: one for folder in ("/bin", "/usr/bin") for one in Path(folder).iterdir() if one.is_file()}
+    for name, program in programs.items():
+        if not name.startswith("git"):
+            (tmp_path / name).symlink_to(program)
     download.path = str(tmp_path)
     assert shutil.which("git", path=download.environment["PATH"]) is None
     again = json.loads(download.thorax("pipeline", "run", "--reason", "again", "--json").out)
