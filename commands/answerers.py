@@ -36,8 +36,9 @@ class Answerer(Protocol):
 class Local:
     """Answers with a bundle."""
 
-    def __init__(self, bundle: "Bundle", accept: "Dicom | None" = None) -> None:
+    def __init__(self, bundle: "Bundle", accept: "Dicom | None" = None, withhold: bool = False) -> None:
         self._bundle = bundle
+        self._withhold = withhold
         self._accept = accept
 
     @property
@@ -55,7 +56,8 @@ class Local:
                 read.append(read_image(file, accept=self._accept))
             except ImageError as error:
                 read.append(error)
-        answers = iter(self._bundle.predict([one for one in read if not isinstance(one, ThoraxError)]))
+        found = self._bundle.predict([one for one in read if not isinstance(one, ThoraxError)])
+        answers = iter([one.withhold() for one in found] if self._withhold else found)
         return [one if isinstance(one, ThoraxError) else next(answers) for one in read]
 
     def explain(self, file: Path) -> "tuple[Prediction, dict[str, bytes]]":
@@ -65,6 +67,8 @@ class Local:
 
         radiograph = read_image(file, accept=self._accept)
         prediction = self._bundle.predict([radiograph])[0]
+        if self._withhold and prediction.outside:
+            return prediction.withhold(), {}
         return prediction, draw(self._bundle, radiograph, prediction)
 
 

@@ -16,7 +16,7 @@ BATCH = 16
 
 
 def predict_table(model: "Answerer", files: Sequence[Path], out: Path) -> int:
-    """Write one row a file: the columns of the prediction log, the file, and the reason where there is no answer.
+    """Write one row a file: the columns of the prediction log, the file, and the reasons of a referral or a failure.
 
     Finished rows lie beside `out` until all are done, so that the same command after a crash goes on behind them.
 
@@ -55,7 +55,7 @@ def predict_table(model: "Answerer", files: Sequence[Path], out: Path) -> int:
     with atomic_path(out) as temporary:
         frame.to_parquet(temporary, index=False)
     part.unlink(missing_ok=True)
-    failed = int((frame["reason"] != "").sum())
+    failed = int((~frame["answered"].astype(bool)).sum())
     err.print(f"Wrote {len(frame):,} rows to {out}; {failed:,} files could not be answered for.", markup=False)
     return failed
 
@@ -87,9 +87,14 @@ def _rows(model: "Answerer", files: Sequence[Path]) -> Iterator[dict[str, Any]]:
     from thorax.prediction_log import flatten
 
     for file, one in zip(files, model.answer(files), strict=True):
-        row: dict[str, Any] = {"file": str(file), "model_version": model.version, "reason": ""}
+        row: dict[str, Any] = {"file": str(file), "model_version": model.version, "answered": False, "reason": ""}
         if isinstance(one, ThoraxError):
             yield row | {"reason": str(one)}
         else:
-            given = {"model_version": one.model.version, "refer": one.refer}
-            yield row | given | flatten(one.image, one.findings, one.novelty, one.embedding)
+            given = {
+                "model_version": one.model.version,
+                "answered": not one.withheld,
+                "refer": one.refer,
+                "reason": " ".join(one.refer_reasons),
+            }
+            yield row | given | flatten(one.image, one.findings, one.novelty, one.embedding, one.outside_scope)

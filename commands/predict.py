@@ -54,7 +54,9 @@ def predict(
     if url is None:
         settings = load(overrides=set_ or ())
         files = _files(images, settings.preprocess.dicom, every)
-        _answer(Local(_bundle(settings, bundle, version), settings.preprocess.dicom), files, target, json)
+        withhold = settings.serve.outside_scope == "withhold"
+        model = Local(_bundle(settings, bundle, version), settings.preprocess.dicom, withhold)
+        _answer(model, files, target, json)
         return
     from serving.client import Client
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from thorax.bundle.precision import Record
+from thorax.bundle.scope import Scope
 from thorax.bundle.session import Precision
 from thorax.prediction import ModelName, Prediction
 
@@ -115,6 +116,7 @@ class ModelReport(_Shape):
 
     model: ModelName
     findings: tuple[OperatingPoint, ...]
+    scope: Scope
     input_size: int
     created: str
     revision: str

@@ -77,6 +77,8 @@ def draw(scored: "Scored", findings: Sequence[str], how: Literal["overlay", "lay
     """Return PNG files by finding; with layers comes the radiograph that they lie on, as `image`."""
     from thorax.bundle import drawing
 
+    if scored.prediction.withheld:
+        return {_IMAGE: drawing.plain(scored.radiograph)} if how == "layer" else {}
     if how == "overlay":
         return drawing.draw(scored.bundle, scored.radiograph, scored.prediction, findings, side=side)
     drawn = drawing.layers(scored.bundle, scored.radiograph, scored.prediction, findings)

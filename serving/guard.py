@@ -92,7 +92,7 @@ class Guard:
             if route.scores and self._waiting > self._limits.max_waiting:
                 raise _RefusedError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
-                    "Too many requests are waiting.",
+                    "Too many requests are queued.",
                     "Send it again in a second.",
                     retry_after="1",
                 )

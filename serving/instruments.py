@@ -31,6 +31,7 @@ class Instruments:
         self.present = Counter("thorax_findings_present", "Findings answered present", ["finding"])
         self.answers = Counter("thorax_finding_answers", "Answers: present, absent or uncertain", ["finding", "answer"])
         self.novel = Counter("thorax_out_of_distribution", "Images outside the model's training data")
+        self.outside = Counter("thorax_outside_scope", "Images outside the scope of use, by declared fact", ["fact"])
         self.referred = Counter("thorax_referred", "Images referred to a radiologist")
         self.refused = Counter("thorax_refused", "Requests refused", ["status"])
         self.unlogged = Counter("thorax_unlogged", "Answers that left though the log had no room for them")
@@ -112,6 +113,8 @@ class Instruments:
         self.predictions.labels(version=prediction.model.version).inc()
         if prediction.novelty.out:
             self.novel.inc()
+        for fact in prediction.outside_scope:
+            self.outside.labels(fact=fact).inc()
         if prediction.refer:
             self.referred.inc()
         for answer in prediction.findings:

@@ -28,26 +28,26 @@ _ANSWERS: dict[str, type[BaseModel]] = {
 #: What each kind of refusal means; those of forms and scoring only where there are any.
 _ALWAYS = {
     401: "No API key, or one that is unknown, expired or revoked.",
-    403: "The API key has not the scope that this needs.",
-    413: "Larger than allowed.",
-    500: "Something unexpected went wrong; the trace is in the service's log.",
-    503: "No model yet, no prediction log, or too many requests that wait: see Retry-After.",
+    403: "The API key lacks the required scope.",
+    413: "The upload is too large.",
+    500: "Internal error; the trace is in the service's log.",
+    503: "No model, no prediction log, or too many queued requests: see Retry-After.",
 }
 _OF_BODIES = {
-    400: "The image, the form or a value cannot be used; says which, and why.",
+    400: "The image, the form or a value is invalid; the error names it.",
     408: "The upload took too long.",
-    415: "Another kind of body is needed.",
-    429: "Too many requests of this caller: see Retry-After.",
-    504: "The answer took too long.",
-    507: "The disk of the prediction log is full; nothing leaves unlogged.",
+    415: "Unsupported content type.",
+    429: "Rate limit exceeded: see Retry-After.",
+    504: "The request timed out.",
+    507: "The disk of the prediction log is full. No result is returned without being logged.",
 }
 _REFUSAL = {
     "type": "object",
     "title": "Refusal",
     "required": ["error", "mend"],
     "properties": {
-        "error": {"type": "string", "description": "What is wrong."},
-        "mend": {"type": "string", "description": "What to do about it; may be empty."},
+        "error": {"type": "string", "description": "The error."},
+        "mend": {"type": "string", "description": "How to fix it; may be empty."},
     },
     "example": {"error": "The image: It is empty.", "mend": ""},
 }
@@ -108,12 +108,12 @@ def amend(spec: dict[str, Any]) -> dict[str, Any]:
     spec["info"] = {
         "title": "Thorax",
         "version": __version__,
-        "description": "Reads chest radiographs. Research software; not a medical device. Nothing that names a person "
-        "is taken or kept.",
+        "description": "Finding probabilities for chest radiographs. Research software; not a medical device. No "
+        "patient identifiers are stored.",
     }
     spec["tags"] = [
-        {"name": "Service APIs", "description": "Answers."},
-        {"name": "Infrastructure", "description": "For whoever runs the service."},
+        {"name": "Service APIs", "description": "Predictions."},
+        {"name": "Infrastructure", "description": "For operators."},
     ]
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
     for name in ("InvalidArgument", "NotFound", "InternalServerError", "TaskStatusResponse", "HTTPValidationError"):
@@ -141,7 +141,7 @@ def _describe(path: str, operation: dict[str, Any]) -> None:
             content |= {"multipart/mixed": binary, "application/dicom": binary}
         # BentoML's keys are numbers, FastAPI's are text.
         answers.clear()
-        answers["200"] = {"description": "The answer.", "content": content}
+        answers["200"] = {"description": "Success.", "content": content}
     if path == "/feedback":
         operation["requestBody"] = {
             "required": True,

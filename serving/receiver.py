@@ -67,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = self.headers.get("content-length", "")
         if self.path != ROUTE:
-            return self._answer(HTTPStatus.NOT_FOUND, "There is nothing at this address.")
+            return self._answer(HTTPStatus.NOT_FOUND, "This address does not exist.")
         if not (length.isascii() and length.isdigit()) or int(length[:9]) > _LARGEST or len(length) > 9:
             return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The message has no length, or is too large.")
         try:

@@ -24,14 +24,14 @@ _STATUS: tuple[tuple[type[ThoraxError], HTTPStatus], ...] = (
     (RateError, HTTPStatus.TOO_MANY_REQUESTS),
 )
 UNEXPECTED = (
-    "Something unexpected went wrong inside the service.",
-    "Tell the operator the x-request-id of this answer.",
+    "Internal error.",
+    "Give the operator the x-request-id of this response.",
 )
 PLAIN = {
-    HTTPStatus.NOT_FOUND: ("There is nothing at this address.", "See /docs.json for what there is."),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("This address does not answer this method.", "See /docs.json."),
-    HTTPStatus.GATEWAY_TIMEOUT: ("The answer took too long.", "Send the image again."),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Too many requests are waiting.", "Send the image again in a second."),
+    HTTPStatus.NOT_FOUND: ("This address does not exist.", "See /docs.json for the addresses."),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("This address does not support this method.", "See /docs.json."),
+    HTTPStatus.GATEWAY_TIMEOUT: ("The request timed out.", "Send the image again."),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Too many requests are queued.", "Send the image again in a second."),
 }
 
 

@@ -45,6 +45,8 @@ class Runtime(BaseModel):
     cors_origins: tuple[str, ...] = ()
     tls: bool = False
     log_full: Literal["refuse", "answer"] = "refuse"
+    #: Whether images outside the model's training data get no findings.
+    withhold: bool = False
     #: Whether the challenger scores what the champion answered for, and how many images may wait for it.
     shadow: bool = False
     shadow_waiting: int = 8
@@ -105,6 +107,7 @@ class Runtime(BaseModel):
             cors_origins=serve.cors_origins,
             tls=serve.tls_certificate is not None,
             log_full=serve.log_full,
+            withhold=serve.outside_scope == "withhold",
             shadow=serve.shadow,
             shadow_waiting=serve.shadow_waiting,
             canary_share=serve.canary_share,

@@ -90,7 +90,8 @@ class Scorer:
         self.instruments.serves(self.holder)
         if self.shadow is not None:
             self.shadow.offer(radiograph, prediction)
-        return Scored(prediction, bundle, radiograph)
+        # The log and the challenger have the whole answer: monitoring must see what the model does out there.
+        return Scored(prediction.withhold() if self.runtime.withhold else prediction, bundle, radiograph)
 
     def _keep(self, prediction: Prediction, digest: str) -> None:
         """Put an answer into the log before it leaves; where the settings say so, a full disk does not keep it back."""

@@ -135,8 +135,11 @@ class Thorax:
         source = explaining.source(format, file, wanted)
         explaining.charge(method, format)
         scored = self.scorer.score(file, age, sex, view)
+        withheld = scored.prediction.withheld
         with self.scorer.instruments.stage("explain"):
-            if method == "occlusion":
+            if withheld and format == "dicom-sc":
+                raise InputError(scored.prediction.summary, "Ask for JSON or for dicom-sr, which give the reasons.")
+            if method == "occlusion" and not withheld:
                 scored = explaining.occluded(scored)
             if format in ("dicom-sc", "dicom-sr"):
                 return cast("Explanation", explaining.as_dicom(scored, source, format, wanted))
@@ -183,6 +186,7 @@ class Thorax:
         return ModelReport(
             model=bundle.model,
             findings=tuple(OperatingPoint(finding=name, threshold=float(value)) for name, value in points),
+            scope=info.scope,
             input_size=info.size,
             created=info.created,
             revision=info.revision,

@@ -1,7 +1,7 @@
 """What the model answers for one radiograph, in one typed record, and the paragraph that says it in plain words."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -121,6 +121,10 @@ class ImageReport(_Record):
 class Prediction(_Record):
     """One answer.
 
+    `outside_scope` holds a sentence for each declared fact (view, age, sex, manufacturer, modality) that the training
+    data do not cover. Where `withheld` is true, `findings` is empty: the image is outside the training data, and the
+    service is set to give no answer there.
+
     Never written out as JSON: `maps`, the class activation maps (findings, rows, columns), and `embedding`, what the
     network made of the image in a few numbers, which the prediction log keeps for monitoring.
     """
@@ -134,11 +138,26 @@ class Prediction(_Record):
     refer: bool
     refer_reasons: tuple[str, ...]
     novelty: Novelty
+    outside_scope: dict[str, str] = {}
+    withheld: bool = False
     image: ImageReport
     summary: str
     took_ms: float | None = None
     maps: SkipJsonSchema[np.ndarray | None] = Field(default=None, exclude=True, repr=False)
     embedding: SkipJsonSchema[tuple[float, ...]] = Field(default=(), exclude=True, repr=False)
+
+    @property
+    def outside(self) -> bool:
+        """Whether the image lies outside the model's training data, by its declared facts or by the picture."""
+        return bool(self.outside_scope) or self.novelty.out
+
+    def withhold(self) -> "Prediction":
+        """Return the prediction without its findings where it is outside the training data, else as it is."""
+        if not self.outside:
+            return self
+        said = "No findings are reported, because this image is outside the model's training data."
+        reasons = " ".join(self.outside_scope.values())
+        return self.model_copy(update={"findings": (), "withheld": True, "summary": f"{said} {reasons}".strip()})
 
     def of(self, finding: str) -> FindingAnswer:
         """Return the answer for one finding.
@@ -194,15 +213,18 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def summarise(answers: Sequence[FindingAnswer], novelty: Novelty, synthetic: bool) -> str:
+def summarise(
+    answers: Sequence[FindingAnswer], novelty: Novelty, synthetic: bool, outside: Mapping[str, str] | None = None
+) -> str:
     """Say the whole answer in one paragraph of plain words.
 
     It names the finding with the highest probability, what is present, uncertain and absent, what was assessed, and
     whether the image lies outside the model's training data.
     """
     parts = []
-    if novelty.out:
+    if novelty.out or outside:
         parts.append("This image is outside the model's training data. Do not rely on the findings below.")
+        parts += (outside or {}).values()
     top = max(answers, key=lambda answer: answer.probability)
     parts.append(f"Highest probability: {label(top.finding)}, {percent(top.probability)} ({top.answer}).")
     for word in ("present", "uncertain", "absent"):

@@ -30,8 +30,8 @@ KEEP_SECONDS = 600
 #: On a narrow screen the answer is below what was chosen.
 SHOW = """() => document.querySelector('.tx-verdict')?.scrollIntoView(
     {block: matchMedia('(max-width: 760px)').matches ? 'start' : 'nearest'})"""
-HEAD = f"""<div class="tx-head"><h1>Thorax</h1><p>What a model believes about a chest radiograph, how sure it may be,
-and where it looked.</p><div class="tx-plain">{PLAIN} Uploaded images are answered for and not kept.</div></div>"""
+HEAD = f"""<div class="tx-head"><h1>Thorax</h1><p>Probability of each finding on a frontal chest radiograph, the model's
+answer, and a heatmap.</p><div class="tx-plain">{PLAIN} Uploaded images are not stored.</div></div>"""
 
 
 class Page:
@@ -50,22 +50,23 @@ class Page:
                 with gr.Column(scale=1, min_width=260):
                     # DICOM files have any suffix, or none.
                     file = gr.File(label="Radiograph", height=150)
-                    with gr.Accordion("What is known (optional)", open=False):
+                    with gr.Accordion("Patient details (optional)", open=False):
                         age = gr.Number(label="Age in years", value=None, minimum=0, maximum=120)
-                        sex = gr.Dropdown([("Not said", ""), *((s, s) for s in SEXES)], label="Sex", value="")
-                        view = gr.Dropdown([("Not said", ""), *((v, v) for v in VIEWS)], label="View", value="")
-                    gr.Markdown("Examples: synthetic phantoms, not patients", elem_id="tx-examples")
+                        sex = gr.Dropdown([("Not given", ""), *((s, s) for s in SEXES)], label="Sex", value="")
+                        view = gr.Dropdown([("Not given", ""), *((v, v) for v in VIEWS)], label="View", value="")
+                    gr.Markdown("Examples (synthetic phantoms, not patients)", elem_id="tx-examples")
                     with gr.Column(elem_classes="tx-gallery"):
                         buttons = [gr.Button(visible=False, elem_classes="tx-example") for _ in range(EXAMPLES)]
                 with gr.Column(scale=3, min_width=320):
                     result = gr.HTML(markup.WAITING, js_on_load=(HERE / "page.js").read_text(encoding="utf-8"))
                     with gr.Group(visible=False) as after:
                         there = gr.CheckboxGroup(
-                            [], label="Feedback: tick the findings that you see; the others count as absent"
+                            [],
+                            label="Feedback: select every finding that is present; the others are recorded as absent.",
                         )
-                        role = gr.Dropdown(ROLES, label="You are", value="other")
+                        role = gr.Dropdown(ROLES, label="Your role", value="other")
                         with gr.Row():
-                            send = gr.Button("Send feedback", variant="primary")
+                            send = gr.Button("Submit feedback", variant="primary")
                             export = gr.DownloadButton("Download as PDF")
                         thanks = gr.Markdown("", elem_id="tx-thanks")
             with gr.Accordion("About this model", open=False):
@@ -112,10 +113,10 @@ class Page:
         try:
             self._client.feedback(prediction.request_id, findings, role)  # type: ignore[arg-type]
         except ThoraxError as error:
-            return f"⚠ Not kept. {error.message} {error.mend}"
+            return f"⚠ Not saved. {error.message} {error.mend}"
         named = {kind: [label(one) for one, is_there in findings.items() if is_there == kind] for kind in (True, False)}
         said = [f"{word} {listed(named[kind])}" for kind, word in ((True, "present"), (False, "absent")) if named[kind]]
-        return f"✔ Thank you. Kept with this answer: {'; '.join(said)}. Send again to correct it."
+        return f"✔ Feedback saved: {'; '.join(said)}. Submit again to correct it."
 
     def _answer(self, content: bytes, **given: Any) -> tuple[Any, ...]:
         try:

@@ -22,7 +22,7 @@ _STRENGTH = 0.6
 _COLUMNS, _BAR_END = (_MARGIN, 395, 520, 745, 905, 1060), 715
 #: Heights of the pictures that are tried until the whole answer is on one sheet.
 _HEIGHTS = (520, 440, 360, 280, 200)
-PLAIN = "Research software. Not a medical device; it must not decide on a patient."
+PLAIN = "Research software. Not a medical device. Not for diagnosis or treatment decisions."
 
 
 class _Sheet:
@@ -92,7 +92,7 @@ def _written(answer: Explanation, height: int) -> _Sheet:
     """Write everything, with pictures of at most this height in pixels."""
     prediction = answer.prediction
     page = _Sheet()
-    page.text("Thorax: a model's answer for a chest radiograph", 32, bold=True)
+    page.text("Thorax: model output for a chest radiograph", 32, bold=True)
     page.text(PLAIN, 20, _ORANGE, bold=True)
     page.at += 16
     told = verdict_of(prediction)
@@ -102,23 +102,26 @@ def _written(answer: Explanation, height: int) -> _Sheet:
     page.at += 14
     _pictures(page, answer, height)
     findings = sorted(prediction.findings, key=lambda one: -one.probability)
-    if prediction.novelty.out:
-        page.text("Do not rely on what follows: the image is unlike those the model knows.", 20, _ORANGE, bold=True)
+    if prediction.outside and findings:
+        page.text(
+            "Do not rely on these findings: the image is outside the model's training data.", 20, _ORANGE, bold=True
+        )
         page.at += 6
-    page.cells(("Finding", "Probability", "", "Cut-offs", "Answer", "Uncertainty"), 16, _GREY)
-    page.at += 32
-    for one in findings:
-        page.row(one, 36 if len(findings) <= 8 else 28)
-    page.text(
-        "Calibrated probabilities. Absent below the first cut-off, present above the second, uncertain between.",
-        16,
-        _GREY,
-    )
+    if findings:
+        page.cells(("Finding", "Probability", "", "Cut-offs", "Answer", "Uncertainty"), 16, _GREY)
+        page.at += 32
+        for one in findings:
+            page.row(one, 36 if len(findings) <= 8 else 28)
+        page.text(
+            "Calibrated probabilities. Absent below the first cut-off, present above the second, uncertain between.",
+            16,
+            _GREY,
+        )
     page.at += 10
     page.text(prediction.summary)
     page.at += 14
     for said in (
-        f"Image: {about(prediction.image)}; {likeness(prediction.novelty)}",
+        f"Image: {about(prediction.image)}; training data: {likeness(prediction.novelty)}",
         f"Model: {named(prediction.model)}",
         f"Request {prediction.request_id}, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
     ):
@@ -133,10 +136,10 @@ def _pictures(page: _Sheet, answer: Explanation, height: int) -> None:
     gap = 20
     scale = min(height / base.height, ((_WIDTH - gap) / 2 - _MARGIN) / base.width)
     base = base.resize((max(1, round(base.width * scale)), max(1, round(base.height * scale))))
-    pictures = [(base, "As it was read")]
+    pictures = [(base, "Radiograph")]
     if shown:
         box = answer.prediction.of(shown).box
-        said = f"Heat of {label(shown)}" + ("; box: its warmest region" if box else "")
+        said = f"Heatmap of {label(shown)}" + ("; box: its hottest region" if box else "")
         pictures.append((_heated(base, answer, shown), said))
     for number, (picture, said) in enumerate(pictures):
         x = _MARGIN + number * (max(base.width, 420) + gap)

@@ -19,7 +19,7 @@ from thorax.prediction import (
 _WORDS = {"present": ("✔", "Present"), "absent": ("–", "Absent"), "uncertain": ("?", "Uncertain")}
 _SIGNS = {"clear": "i", "refer": "!", "strange": "×"}
 WAITING = """<div class="tx-waiting"><p><strong>No radiograph yet.</strong></p>
-<p>Drop or choose a frontal chest radiograph, or pick a phantom from the examples.</p></div>"""
+<p>Upload a frontal chest radiograph, or select an example.</p></div>"""
 
 
 def result(answer: Explanation) -> str:
@@ -37,11 +37,11 @@ def result(answer: Explanation) -> str:
 def first_shown(prediction: Prediction) -> str:
     """Return the finding whose heat is shown at first: the most probable of those that are not plainly absent.
 
-    None is shown where all are absent, or the image is strange: each heat is scaled to its own peak, and would look
-    like something on a radiograph that has nothing.
+    None is shown where all are absent, or the image is outside the training data: each heatmap is scaled to its own
+    peak, and would suggest a finding on a normal radiograph.
     """
     candidates = [one for one in prediction.findings if one.answer != "absent"]
-    if prediction.novelty.out or not candidates:
+    if prediction.outside or not candidates:
         return ""
     return max(candidates, key=lambda one: one.probability).finding
 
@@ -56,18 +56,19 @@ class Verdict:
 
 
 def verdict_of(prediction: Prediction) -> Verdict:
-    """Say what was answered, or why a reader is called for."""
-    if prediction.novelty.out:
-        kind, head, lines = "strange", "Unlike the images that this model knows", prediction.refer_reasons
+    """Say what was answered, or why the image is referred."""
+    if prediction.outside:
+        kind, head, lines = "strange", "Outside the model's training data", prediction.refer_reasons
+        lines = (*lines, "Refer to a radiologist.", *(("No findings are reported.",) if prediction.withheld else ()))
     elif prediction.refer:
-        kind, head, lines = "refer", "Refer to a reader", prediction.refer_reasons
+        kind, head, lines = "refer", "Refer to a radiologist", prediction.refer_reasons
         present = _answered(prediction, "present")
         lines += (f"Present: {listed(present)}.",) if present else ()
     else:
         kind, head = "clear", headline(prediction)
-        lines = ("No special reason to refer. As with every answer, a physician decides.",)
+        lines = ("No reason for referral. A physician must review every result.",)
     if prediction.model.synthetic:
-        lines += ("The model learnt from synthetic phantoms: its answer says nothing about a patient.",)
+        lines += ("The model was trained on synthetic phantoms. Its output does not apply to patients.",)
     return Verdict(kind, head, lines)
 
 
@@ -114,23 +115,25 @@ def viewer(answer: Explanation, chosen: str) -> str:
         f'<div class="tx-picture" style="aspect-ratio:{image.width}/{image.height}">'
         f'<img class="tx-base" alt="The radiograph" src="data:image/png;base64,{answer.image or ""}">'
         f"{''.join(layers)}</div>"
-        '<div class="tx-controls"><label>Heat <input type="range" class="tx-opacity" min="0" max="100" value="60" '
-        'aria-label="Opacity of the heat, in percent"></label>'
-        '<span class="tx-scale" aria-hidden="true"><i></i>cool → warm</span>'
-        '<label><input type="checkbox" class="tx-boxes" checked> Box of the warmest region</label></div>'
-        '<p class="tx-note">Warm colours show what raised the finding\'s score most. Each finding is scaled to its own '
-        "peak, absent ones too; heat does not outline disease.</p>"
+        '<div class="tx-controls"><label>Heatmap <input type="range" class="tx-opacity" min="0" max="100" value="60" '
+        'aria-label="Opacity of the heatmap, in percent"></label>'
+        '<span class="tx-scale" aria-hidden="true"><i></i>low → high</span>'
+        '<label><input type="checkbox" class="tx-boxes" checked> Box around the hottest region</label></div>'
+        '<p class="tx-note">Warm colours mark the regions that contributed most to the probability. Each heatmap is '
+        "scaled to its own peak, also for absent findings. A heatmap does not outline disease.</p>"
     )
 
 
 def _read(prediction: Prediction, chosen: str) -> str:
-    """Return table and summary; folded away where nobody should rely on them."""
+    """Return table and summary; folded away where nobody should rely on them, and no table where it is withheld."""
+    if prediction.withheld:
+        return summary(prediction)
     text = table(prediction, chosen) + summary(prediction)
-    if not prediction.novelty.out:
+    if not prediction.outside:
         return text
     return (
-        '<p class="tx-plain">Do not rely on this answer: the image is unlike those the model knows.</p>'
-        f'<details class="tx-anyway"><summary>What the network gave all the same</summary>{text}</details>'
+        '<p class="tx-plain">Do not rely on these findings: the image is outside the model\'s training data.</p>'
+        f'<details class="tx-anyway"><summary>Show the model\'s output</summary>{text}</details>'
     )
 
 
@@ -139,7 +142,7 @@ def table(prediction: Prediction, chosen: str) -> str:
     rows = "".join(row(one, chosen) for one in sorted(prediction.findings, key=lambda one: -one.probability))
     nothing = "" if chosen else " checked"
     return (
-        '<table class="tx-table"><caption>Calibrated probabilities. A finding is '
+        '<table class="tx-table"><caption>Calibrated probabilities. A finding is answered '
         "absent below the marked range of its bar, present above it, and uncertain within it.</caption>"
         '<thead><tr><th scope="col">Show</th><th scope="col">Finding</th><th scope="col">Probability</th>'
         '<th scope="col">Answer</th></tr></thead>'
@@ -161,7 +164,7 @@ def row(answer: FindingAnswer, chosen: str) -> str:
     return (
         f'<tr class="{"tx-on" if answer.answer != "absent" else ""}">'
         f'<td><input type="radio" name="tx-finding" class="tx-show" value="{value}"{checked} '
-        f'aria-label="Show where the model looked for {name.lower()}"></td>'
+        f'aria-label="Show the heatmap of {name.lower()}"></td>'
         f'<th scope="row">{name}</th>'
         f'<td><span class="tx-figure">{escape(percent(answer.probability))}</span>'
         f'<span class="tx-bar" aria-hidden="true"><i style="width:{answer.probability:.1%}"></i>'
@@ -179,28 +182,28 @@ def uncertainty_word(value: float) -> str:
 
 def summary(prediction: Prediction) -> str:
     """Return the paragraph in plain words."""
-    return f'<h3>In words</h3><p class="tx-summary">{escape(prediction.summary)}</p>'
+    return f'<h3>Summary</h3><p class="tx-summary">{escape(prediction.summary)}</p>'
 
 
 def facts(prediction: Prediction) -> str:
-    """Return what is known of the image and of the model, in small print."""
+    """Return the facts about the image and the model, in small print."""
     image = prediction.image
-    checks = [f"⚠ {escape(text)}" for text in image.checks.values()] or ["Nothing looks wrong with the picture."]
+    checks = [f"⚠ {escape(text)}" for text in image.checks.values()] or ["No image quality issue found."]
     rows = {
         "Image": escape(about(image)),
         "Checks": " ".join(checks),
-        "Likeness": likeness(prediction.novelty),
+        "Training data": likeness(prediction.novelty),
         "Model": escape(named(prediction.model)),
         "Request": f"<code>{prediction.request_id}</code>, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
     }
     if image.assumptions:
-        rows["Assumed"] = escape(" ".join(image.assumptions))
+        rows["Assumptions"] = escape(" ".join(image.assumptions))
     return '<dl class="tx-facts">' + "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in rows.items()) + "</dl>"
 
 
 def likeness(novelty: Novelty) -> str:
-    """Return how far the image lies from those the model knows."""
-    strange = "unlike the known" if novelty.out else "like the known"
+    """Return whether the picture lies inside the training data, and its score."""
+    strange = "outside" if novelty.out else "inside"
     return f"{strange} (score {novelty.score:.2f}, cut-off {novelty.cutoff:.2f})"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,8 @@ def test_a_folder_becomes_a_table_and_a_bad_file_a_row(run, images: Path, home: 
     assert len(table) == 6
     assert {name for name in columns_of(FINDINGS) if not name.startswith("e_")} <= set(table.columns)
     assert "not a PNG" in table["reason"].iloc[0]
-    assert (table["reason"].iloc[1:] == "").all()
+    assert table["answered"].tolist() == [False] + [True] * 5
+    assert ((table["reason"].iloc[1:] != "") == table["refer"].iloc[1:].astype(bool)).all()
     direct = Bundle.load(sample_bundle).predict([read_image(table["file"].iloc[1])])[0]
     assert table["p_Effusion"].iloc[1] == pytest.approx(direct.of("Effusion").probability, abs=1e-6)
 
@@ -169,3 +171,25 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     batch.predict_table(model, sorted(images.iterdir()), tmp_path / "whole.parquet")
     killed, whole = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("killed", "whole"))
     pd.testing.assert_frame_equal(killed, whole, check_exact=False, atol=1e-9)
+
+
+def test_a_table_holds_reasons_and_every_column_is_documented(
+    images: Path, tmp_path: Path, sample_bundle: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    Image.fromarray(noise).save(images / "noise.png")
+    for withhold in (False, True):
+        model = Local(Bundle.load(sample_bundle), withhold=withhold)
+        batch.predict_table(model, sorted(images.glob("*.png")), tmp_path / "out.parquet")
+        table = pd.read_parquet(tmp_path / "out.parquet")
+        row = table[table["file"].str.endswith("noise.png")].iloc[0]
+        assert row["refer"]
+        assert "outside the model's training data" in row["reason"]
+        assert row["answered"] == (not withhold)
+        assert pd.isna(row["p_Effusion"]) == withhold
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    section = text.split("<!-- table columns -->")[1].split("<!-- /table columns -->")[0]
+    lines = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    told = {name for cell in lines for name in re.findall("`([^`]+)`", cell)}
+    found = {name.replace("_Effusion", "_FINDING") for name in table if not name.endswith(FINDINGS[1:])}
+    assert {re.sub(r"^e_\d\d$", "e_NN", name) for name in found} == told

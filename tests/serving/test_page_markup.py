@@ -63,7 +63,15 @@ class Reader(HTMLParser):
 def test_the_answer_is_whole_and_well_formed(one: Prediction) -> None:
     page = Reader(markup.result(explained(one)))
     assert page.open == []
-    for said in ("Refer to a reader", "The model is unsure.", "90%", "Present", "Absent", "Uncertain", "In short."):
+    for said in (
+        "Refer to a radiologist",
+        "The model is unsure.",
+        "90%",
+        "Present",
+        "Absent",
+        "Uncertain",
+        "In short.",
+    ):
         assert said in page.text
     assert "Pleural thickening" in page.text
     assert one.request_id in page.text
@@ -93,11 +101,24 @@ def test_a_row_shows_the_answer_and_the_cutoffs_behind_it() -> None:
     assert ("b", {"style": "left:12.0%;width:36.0%"}) in row.tags
 
 
+def test_a_withheld_answer_gives_its_reasons_and_no_finding(one: Prediction) -> None:
+    far = one.model_copy(update={"outside_scope": {"age": "The age 7 is outside."}, "refer_reasons": ("The age 7 …",)})
+    for found in (far, far.withhold()):
+        page = Reader(markup.result(explained(found)))
+        assert "Outside the model's training data" in page.text
+        assert "The age 7 …" in page.text
+        assert ("90%" in page.text) == (not found.withheld)
+        assert markup.first_shown(found) == ""
+        assert pdf(explained(found)).startswith(b"%PDF")
+    assert far.withhold().summary.endswith("The age 7 is outside.")
+    assert one.withhold() is one
+
+
 def test_a_strange_image_shows_no_heat_and_says_not_to_rely_on_it(one: Prediction) -> None:
     strange = one.model_copy(update={"novelty": Novelty(score=9, cutoff=2, out=True)})
     page = Reader(markup.result(explained(strange)))
-    assert "Unlike the images that this model knows" in page.text
-    assert "Do not rely on this answer" in page.text
+    assert "Outside the model's training data" in page.text
+    assert "Do not rely on these findings" in page.text
     assert not [attrs for _, attrs in page.tags if "data-finding" in attrs and "hidden" not in attrs]
 
 
@@ -122,12 +143,12 @@ def test_what_was_answered_comes_first(answers: dict[str, str], head: str) -> No
     findings = tuple(answer(name, given[kind][0], answer=given[kind][1]) for name, kind in answers.items())
     told = markup.verdict_of(prediction(findings=()).model_copy(update={"findings": findings}))
     assert (told.kind, told.head) == ("clear", head)
-    assert "says nothing about a patient" in told.lines[-1]  # the factory's model is synthetic
+    assert "does not apply to patients" in told.lines[-1]  # the factory's model is synthetic
 
 
 def test_a_referral_comes_first_and_what_is_present_after_its_reasons(one: Prediction) -> None:
     told = markup.verdict_of(one)
-    assert (told.kind, told.head) == ("refer", "Refer to a reader")
+    assert (told.kind, told.head) == ("refer", "Refer to a radiologist")
     assert told.lines[:2] == ("The model is unsure.", "Present: effusion.")
 
 

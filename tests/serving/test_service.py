@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from bundle_factory import FINDINGS
 from PIL import Image
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
+from serving.pointer import Pointer, write_pointer
 from serving.runtime import Runtime
 from thorax.bundle import Bundle
 from thorax.bundle.openvino import has_bfloat16
@@ -45,6 +47,30 @@ def test_predict_answers_as_the_bundle_does_and_logs_it(
     assert row["request_id"] == found.request_id
     assert row["p_Effusion"] == pytest.approx(found.of("Effusion").probability)
     assert row["model_version"] == "7"
+
+
+@pytest.mark.parametrize("withhold", [False, True])
+def test_what_is_declared_outside_the_scope_is_referred_and_counted(
+    phantom: bytes, runtime: Runtime, sample_bundle: Path, start: Callable[[], TestClient], withhold: bool
+) -> None:
+    runtime.model_copy(update={"withhold": withhold}).write(runtime.folder / "runtime.json")
+    write_pointer(runtime.pointer, Pointer(bundle=sample_bundle, version="7"))
+    client = start()
+    declared = ({"view": "LATERAL", "age": "7"}, {"view": "LATERAL"}, {"age": "7"}, {"view": "PA", "age": "50"})
+    for data in declared:
+        found = Prediction.model_validate_json(client.post("/predict", files={"file": phantom}, data=data).content)
+        outside = {name for name in data if data[name] in ("LATERAL", "7")}
+        assert set(found.outside_scope) == outside
+        assert all(sentence in found.refer_reasons for sentence in found.outside_scope.values())
+        assert not outside or (found.refer and "outside the model's training data" in found.summary)
+        assert found.withheld == (withhold and bool(outside)) == (not found.findings)
+        drawn = client.post("/explain", files={"file": phantom}, data=data).json()
+        assert bool(drawn["overlays"]) == (not found.withheld)
+    log = read_log(runtime.log)
+    assert log["outside_scope"].tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
+    assert log["p_Effusion"].notna().all(), "monitoring sees the withheld answers"
+    assert REGISTRY.get_sample_value("thorax_outside_scope_total", {"fact": "age"}) == 4
+    assert client.get("/model").json()["scope"]["views"] == ["AP", "PA"]
 
 
 def test_no_header_tells_what_runs_inside(client: TestClient, phantom: bytes) -> None:
@@ -167,7 +193,7 @@ def test_wrong_requests_are_refused_with_a_reason(client: TestClient, request_: 
 
 def test_other_addresses_and_methods(client: TestClient) -> None:
     assert client.get("/predict").status_code == 405
-    assert client.get("/nothing").json()["error"] == "There is nothing at this address."
+    assert client.get("/nothing").json()["error"] == "This address does not exist."
     assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
 
 

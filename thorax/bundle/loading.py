@@ -14,6 +14,7 @@ from thorax.bundle import precision as precisions
 from thorax.bundle import verify
 from thorax.bundle.answers import answer
 from thorax.bundle.precision import Choice, Record, Wanted
+from thorax.bundle.scope import Scope
 from thorax.bundle.session import CPU, OUTPUTS, Session
 from thorax.errors import BundleError, InputError
 from thorax.prediction import (
@@ -69,6 +70,8 @@ class BundleInfo(BaseModel):
     digests: dict[str, str]
     #: What lower precisions change; None in a bundle that was made before it was measured.
     precision: Record | None = None
+    #: What it is made for; a bundle of release 0.1 states nothing, and nothing is outside it.
+    scope: Scope = Scope()
 
 
 class Bundle:
@@ -220,12 +223,13 @@ class Bundle:
         views = [r.view or "unknown" for r in radiographs]
         answers = answer(self.calibration, inputs, outputs, views, spots, self.watched)
         embeddings = self.watched.embed(outputs[1]).tolist() if self.watched is not None else [()] * len(answers)
-        model, rule = self.model, self.calibration.refer_rule
+        model, rule, scope = self.model, self.calibration.refer_rule, self.info.scope
         predictions = []
         for radiograph, network_input, maps, (found, novelty), embedding in zip(
             radiographs, inputs, outputs[2], answers, embeddings, strict=True
         ):
-            reasons = (*rule.reasons(found, novelty), *radiograph.checks.values())
+            outside = scope.outside(radiograph.view, radiograph.age, radiograph.sex, radiograph.acquisition)
+            reasons = (*outside.values(), *rule.reasons(found, novelty), *radiograph.checks.values())
             predictions.append(
                 Prediction(
                     request_id=new_request_id(),
@@ -235,8 +239,9 @@ class Bundle:
                     refer=bool(reasons),
                     refer_reasons=reasons,
                     novelty=novelty,
+                    outside_scope=outside,
                     image=_report(radiograph, statistics(network_input)),
-                    summary=summarise(found, novelty, model.synthetic),
+                    summary=summarise(found, novelty, model.synthetic, outside),
                     maps=maps,
                     embedding=tuple(embedding),
                     took_ms=round((time.perf_counter() - start) * 1000, 2),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from thorax.bundle.answers import answer
+from thorax.bundle.scope import Scope
 from thorax.bundle.watched import Watched
 from thorax.calibration.outputs import Outputs, read_outputs
 from thorax.datasets.confirmed import newest
@@ -59,6 +60,7 @@ def write(path: Path, train_dir: Path, store: "ImageStore", calibration: "Calibr
     records: list[dict[str, object]] = []
     images_of: list[str] = []
     patients: list[str] = []
+    scope = Scope.of(store.rows.iloc[store.indices("train")])
     for split in SPLITS:
         path_of_split = train_dir / f"outputs-{split}.npz"
         outputs = read_outputs(path_of_split, len(findings))
@@ -89,7 +91,8 @@ def write(path: Path, train_dir: Path, store: "ImageStore", calibration: "Calibr
                 sex=None if pd.isna(sex) else str(sex),
                 statistics=statistics(pixels),
             )
-            records.append(flatten(image, found, novelty, embedding))
+            outside = scope.outside(view, image.age, image.sex)
+            records.append(flatten(image, found, novelty, embedding, outside))
     frame = pd.DataFrame.from_records(records, columns=list(columns_of(findings)))
     frame["bits"] = frame["bits"].where(frame["bits"] > 0)
     frame[GROUP] = _groups(patients, str(store.info.get("split_digest", "")))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from thorax.bundle import examples, measuring, reference, verify
 from thorax.bundle.precision import Record, feed
+from thorax.bundle.scope import Scope
 from thorax.bundle.session import open_session
 from thorax.bundle.watched import FILE, learn
 from thorax.errors import BundleError
@@ -114,6 +115,7 @@ def _describe(network: dict[str, Any], store: ImageStore, lineage: dict[str, Any
         "size": int(store.size),
         "preprocessing": {"size": int(store.size)} | dict(store.info["preprocessing"]),
         "revision": str(store.info.get("revision", "")),
+        "scope": Scope.of(store.rows.iloc[store.indices("train")]).model_dump(mode="json"),
         "source": str(store.info.get("source", "")),
         "synthetic": bool(store.info.get("synthetic")),
         "split_digest": str(store.info.get("split_digest", "")),

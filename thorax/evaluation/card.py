@@ -19,7 +19,7 @@ def write_card(evaluation: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
     """
     sections = (
         _title(evaluation, bundle),
-        _use(evaluation),
+        _use(evaluation, bundle),
         _data(evaluation, bundle),
         _results(evaluation),
         _calibration(evaluation),
@@ -55,15 +55,31 @@ def _title(evaluation: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
     return "\n\n".join([*lines, *facts, "\n".join(table)])
 
 
-def _use(evaluation: Mapping[str, Any]) -> str:
+def _use(evaluation: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
     refer = evaluation["uncertainty"]["refer"]
     return (
         "## Intended use\n\n"
         "Research on computer-aided reading, teaching, and as a second opinion whose every answer a physician checks. "
         "It is research software and no medical device: it must not decide on a patient. "
-        "It is meant for frontal radiographs of adults; lateral views, children, other body parts and other "
-        "imaging are outside it. "
+        f"{_scope(bundle.get('scope') or {})} "
         f"{_referral(refer)}"
+    )
+
+
+def _scope(scope: Mapping[str, Any]) -> str:
+    """Say what the training data hold, and that everything else is out of scope."""
+    age = scope.get("age")
+    rows = {
+        "views": ", ".join(scope.get("views", ())),
+        "ages": f"{age[0]:.0f} to {age[1]:.0f} years" if age else "",
+        "sexes": ", ".join(scope.get("sexes", ())),
+        "manufacturers": ", ".join(scope.get("manufacturers", ())),
+    }
+    said = "; ".join(f"{name}: {value}" for name, value in rows.items() if value)
+    held = f" ({said})" if said else ""
+    return (
+        f"It is meant for chest radiographs like its training data{held}. Other views and ages, other body parts and "
+        "other imaging are outside its scope."
     )
 
 

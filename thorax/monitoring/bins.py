@@ -16,7 +16,9 @@ COARSE = 10
 #: What a client may or may not send along; whether it does says nothing about the images.
 GIVEN = ("view", "age", "sex")
 _UNKNOWN = "unknown"
-_GROUPS = dict.fromkeys((*STATISTICS, "bits"), "image") | dict.fromkeys(("ood_score", "ood"), "novelty")
+_GROUPS = dict.fromkeys((*STATISTICS, "bits"), "image") | dict.fromkeys(
+    ("ood_score", "ood", "outside_scope"), "novelty"
+)
 _OF_FINDING = dict.fromkeys(OF_FINDING, "heat") | {
     "p": "probability",
     "d": "decision",

@@ -34,6 +34,7 @@ _NAMED = {
     "sex": "sex",
     "ood_score": "out-of-distribution score",
     "ood": "share out of distribution",
+    "outside_scope": "share of images outside the scope of use (declared view, age, sex, device)",
     "bits": "image: bit depth",
     "embedding": "image embedding",
     "failures": "share of failed requests",

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ COMPARED = dict.fromkeys(STATISTICS, _REAL) | {
     "sex": _TEXT,
     "ood_score": _REAL,
     "ood": _WHOLE,
+    "outside_scope": _WHOLE,
     "bits": _REAL,
 }
 #: What the network made of the image, in a few numbers; see `thorax.bundle.watched`.
@@ -83,12 +84,21 @@ def columns_of(findings: Iterable[str]) -> dict[str, str]:
 
 
 def flatten(
-    image: ImageReport, answers: Sequence[FindingAnswer], novelty: Novelty, embedding: Sequence[float] = ()
+    image: ImageReport,
+    answers: Sequence[FindingAnswer],
+    novelty: Novelty,
+    embedding: Sequence[float] = (),
+    outside: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return what monitoring compares as one flat row; the log and the bundle's reference are made of the same."""
     row: dict[str, Any] = {name: image.statistics.get(name) for name in STATISTICS}
     row |= {"view": image.view or "unknown", "age": _coarse(image.age), "sex": image.sex or "unknown"}
-    row |= {"ood_score": novelty.score, "ood": int(novelty.out), "bits": float(image.bits)}
+    row |= {
+        "ood_score": novelty.score,
+        "ood": int(novelty.out),
+        "outside_scope": int(bool(outside)),
+        "bits": float(image.bits),
+    }
     row |= dict(zip(EMBEDDING, embedding, strict=False))
     for answer in answers:
         heat = answer.heat
@@ -130,7 +140,9 @@ def row_of(prediction: Prediction, image_digest: str) -> dict[str, Any]:
         "model_version": prediction.model.version,
         "image_digest": image_digest,
         "took_ms": prediction.took_ms,
-    } | flatten(prediction.image, prediction.findings, prediction.novelty, prediction.embedding)
+    } | flatten(
+        prediction.image, prediction.findings, prediction.novelty, prediction.embedding, prediction.outside_scope
+    )
 
 
 def shadow_rows(answered: Prediction, shadow: Prediction) -> list[dict[str, Any]]:

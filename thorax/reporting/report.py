@@ -46,10 +46,18 @@ def structured_report(source: Source, prediction: "Prediction") -> "Dataset":
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=sr.CodedConcept("399208008", "SCT", "Plain chest X-ray"),
-        imaging_measurements=[_group(source, model, answer) for answer in prediction.findings],
+        imaging_measurements=[_group(source, model, answer) for answer in prediction.findings] or None,
         title=standard.DCM.ImagingMeasurementReport,
         referenced_images=None,
     )
+    for reason in prediction.refer_reasons:
+        content[0].ContentSequence.append(
+            sr.TextContentItem(
+                name=standard.DCM.Comment,
+                value=f"Refer to a radiologist: {reason}",
+                relationship_type=sr.RelationshipTypeValues.CONTAINS,
+            )
+        )
     try:
         made = sr.ComprehensiveSR(
             evidence=[source.dataset],

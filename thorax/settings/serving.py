@@ -32,6 +32,7 @@ class Serve(Section):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     log_url: str | None = None
+    outside_scope: Literal["withhold", "mark"] = "mark"
     log_full: Literal["refuse", "answer"] = "refuse"
     log_rotate: Literal["day", "month"] = "month"
     log_rotate_days: Count = 90

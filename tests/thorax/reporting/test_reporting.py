@@ -88,6 +88,22 @@ def test_the_report_names_the_algorithm_its_version_and_the_image(file: bytes, a
     assert report.VerificationFlag == "UNVERIFIED"
 
 
+def test_the_report_gives_the_reasons_of_a_referral_also_where_the_answer_is_withheld(
+    file: bytes, answer: Prediction
+) -> None:
+    outside = {"outside_scope": {"age": "The age 7 is outside."}, "refer_reasons": ("The age 7 is outside.",)}
+    for one in (answer.model_copy(update=outside), answer.model_copy(update=outside).withhold()):
+        report = srread(io.BytesIO(reporting.to_bytes(reporting.structured_report(reporting.source_of(file), one))))
+        texts = (item for item in report.ContentSequence if item.ValueType == "TEXT")
+        comments = [item.TextValue for item in texts if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment"]
+        assert comments == ["Refer to a radiologist: The age 7 is outside."]
+        groups = [
+            *report.content.get_image_measurement_groups(),
+            *report.content.get_planar_roi_measurement_groups(),
+        ]
+        assert len(groups) == len(one.findings)
+
+
 def test_a_box_lies_in_the_stored_pixels(bundle: Bundle, file: bytes, answer: Prediction) -> None:
     present = next(one for one in answer.findings if one.answer != "absent")
     boxed = present.model_copy(update={"box": Box(x=0.25, y=0.5, w=0.25, h=0.25)})
