@@ -46,7 +46,7 @@ def structured_report(source: Source, prediction: "Prediction") -> "Dataset":
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=sr.CodedConcept("399208008", "SCT", "Plain chest X-ray"),
-        imaging_measurements=[_group(source, model, answer) for answer in prediction.findings] or None,
+        imaging_measurements=[_group(source, model, one) for one in prediction.findings] or [_withheld(source)],
         title=standard.DCM.ImagingMeasurementReport,
         referenced_images=None,
     )
@@ -75,6 +75,19 @@ def structured_report(source: Source, prediction: "Prediction") -> "Dataset":
         raise ImageError("Its header does not allow a structured report.", "Ask for dicom-sc or JSON.") from error
     made.SoftwareVersions = codes.version_of(model)[:64]
     return made
+
+
+def _withheld(source: Source) -> Any:
+    """Return the group that stands where no finding is reported, as a measurement report needs one (TID 1500)."""
+    from highdicom import sr
+
+    header = source.dataset
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(identifier="Findings withheld"),
+        finding_type=codes.own("WITHHELD", "Findings withheld"),
+        qualitative_evaluations=[sr.QualitativeEvaluation(codes.own("ANSWER", "Answer"), codes.answer("uncertain"))],
+        source_images=[sr.SourceImageForMeasurementGroup(str(header.SOPClassUID), str(header.SOPInstanceUID))],
+    )
 
 
 def _cutoffs(answer: "FindingAnswer") -> dict[str, float]:
