@@ -121,7 +121,7 @@ def _written(answer: Explanation, height: int) -> _Sheet:
     page.text(prediction.summary)
     page.at += 14
     for said in (
-        f"Image: {about(prediction.image)}; training data: {likeness(prediction.novelty)}",
+        f"Image: {about(prediction.image)}; appearance: {likeness(prediction.novelty)}",
         f"Model: {named(prediction.model)}",
         f"Request {prediction.request_id}, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
     ):

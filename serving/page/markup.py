@@ -18,6 +18,14 @@ from thorax.prediction import (
 
 _WORDS = {"present": ("✔", "Present"), "absent": ("–", "Absent"), "uncertain": ("?", "Uncertain")}
 _SIGNS = {"clear": "i", "refer": "!", "strange": "×"}
+_CONTROLS = (
+    '<div class="tx-controls"><label>Heatmap <input type="range" class="tx-opacity" min="0" max="100" value="60" '
+    'aria-label="Opacity of the heatmap, in percent"></label>'
+    '<span class="tx-scale" aria-hidden="true"><i></i>low → high</span>'
+    '<label><input type="checkbox" class="tx-boxes" checked> Box around the hottest region</label></div>'
+    '<p class="tx-note">Warm colours mark the regions that contributed most to the probability. Each heatmap is '
+    "scaled to its own peak, also for absent findings. A heatmap does not outline disease.</p>"
+)
 WAITING = """<div class="tx-waiting"><p><strong>No radiograph yet.</strong></p>
 <p>Upload a frontal chest radiograph, or select an example.</p></div>"""
 
@@ -114,13 +122,7 @@ def viewer(answer: Explanation, chosen: str) -> str:
     return (
         f'<div class="tx-picture" style="aspect-ratio:{image.width}/{image.height}">'
         f'<img class="tx-base" alt="The radiograph" src="data:image/png;base64,{answer.image or ""}">'
-        f"{''.join(layers)}</div>"
-        '<div class="tx-controls"><label>Heatmap <input type="range" class="tx-opacity" min="0" max="100" value="60" '
-        'aria-label="Opacity of the heatmap, in percent"></label>'
-        '<span class="tx-scale" aria-hidden="true"><i></i>low → high</span>'
-        '<label><input type="checkbox" class="tx-boxes" checked> Box around the hottest region</label></div>'
-        '<p class="tx-note">Warm colours mark the regions that contributed most to the probability. Each heatmap is '
-        "scaled to its own peak, also for absent findings. A heatmap does not outline disease.</p>"
+        f"{''.join(layers)}</div>{'' if answer.prediction.withheld else _CONTROLS}"
     )
 
 
@@ -192,7 +194,7 @@ def facts(prediction: Prediction) -> str:
     rows = {
         "Image": escape(about(image)),
         "Checks": " ".join(checks),
-        "Training data": likeness(prediction.novelty),
+        "Appearance": likeness(prediction.novelty),
         "Model": escape(named(prediction.model)),
         "Request": f"<code>{prediction.request_id}</code>, {prediction.time:%Y-%m-%d %H:%M:%S} UTC",
     }
@@ -203,7 +205,7 @@ def facts(prediction: Prediction) -> str:
 
 def likeness(novelty: Novelty) -> str:
     """Return whether the picture lies inside the training data, and its score."""
-    strange = "outside" if novelty.out else "inside"
+    strange = "outside the training data" if novelty.out else "inside the training data"
     return f"{strange} (score {novelty.score:.2f}, cut-off {novelty.cutoff:.2f})"
 
 
