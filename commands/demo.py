@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.console import Advance, err, out, progress
+from commands.console import Advance, err, progress
 from thorax.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 REQUESTS = 320
 
 
-def run_demo(settings: "Settings") -> dict[str, Any]:
+def run_demo(settings: "Settings", tables: bool = True) -> dict[str, Any]:
     """Make phantoms, train on them, serve the champion, send it radiographs, and report on drift.
+
+    Args:
+        settings: of the project.
+        tables: whether to print what the steps gave.
 
     Returns:
         Figures and places, as JSON would have them.
@@ -34,11 +38,12 @@ def run_demo(settings: "Settings") -> dict[str, Any]:
         _phantoms(settings)
     with _chapter("2 · Train, calibrate, evaluate, register"):
         run = train(settings, "demo")
-        show(run)
+        if tables:
+            show(run)
     with _chapter("3 · Serve the champion and send it radiographs"):
         answers = _send(settings)
     with _chapter("4 · Watch for drift"):
-        drift = _watch(settings)
+        drift = _watch(settings, tables)
     seconds = round(time.time() - began, 1)
     return {**run.summary(), "answers": answers, "drift": drift, "seconds": seconds}
 
@@ -96,14 +101,14 @@ def _send(settings: "Settings") -> int:
             for answer in pool.map(ask, images):
                 answers.append(answer)
                 advance()
-    out.print(f"The first answer: {answers[0]['summary']}", markup=False)
+    err.print(f"The first answer: {answers[0]['summary']}", markup=False)
     return len(answers)
 
 
-def _watch(settings: "Settings") -> dict[str, Any]:
+def _watch(settings: "Settings", tables: bool) -> dict[str, Any]:
     from commands.monitor import report_now
 
-    return report_now(settings)
+    return report_now(settings, tables)
 
 
 def show_demo(settings: "Settings", facts: dict[str, Any]) -> None:

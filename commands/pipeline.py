@@ -168,7 +168,7 @@ def demo(set_: Set = None, json: Json = False) -> None:
     from thorax.settings import load
 
     settings = load(overrides=set_ or ())
-    facts = run_demo(settings)
+    facts = run_demo(settings, tables=not json)
     if json:
         print_json(facts)
     else:

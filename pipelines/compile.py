@@ -17,7 +17,7 @@ def compile_training(settings: Settings, out: Path) -> Path:
     """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
     from pipelines.training import training
 
-    return write_pipeline(lambda: training(settings.pipeline, settings.cluster, moving(settings)), out)
+    return write_pipeline(lambda: training(settings.pipeline, settings.steps_cluster, moving(settings)), out)
 
 
 def write_pipeline(make: "Callable[[], BaseComponent]", out: Path) -> Path:

@@ -78,7 +78,7 @@ def monitoring(how: Pipeline, cluster: Cluster, fresh: bool = False) -> dsl.base
 
 def compile_monitoring(settings: Settings, out: Path) -> Path:
     """Write the pipeline's YAML; the same settings give the same bytes, for this machine and for a cluster."""
-    return write_pipeline(lambda: monitoring(settings.pipeline, settings.cluster, moving(settings)), out)
+    return write_pipeline(lambda: monitoring(settings.pipeline, settings.steps_cluster, moving(settings)), out)
 
 
 def arguments(settings: Settings, training: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ _Plain.add_representer(
 
 
 def _pair(settings: Settings, architecture: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    cluster, given = settings.cluster, settings.cluster.resources("train")
+    cluster, given = settings.steps_cluster, settings.cluster.resources("train")
     each = given.gpu or max(1, settings.train.of(architecture).processes)
     _check(settings, architecture, each)
     jobs = PurePosixPath(cluster.var) / "trainjobs"

@@ -19,6 +19,7 @@ import httpx
 from serving.contract import BatchAnswer, Explanation, FeedbackTaken, ModelReport, Role
 from thorax.errors import InputError, ThoraxError
 from thorax.prediction import Prediction
+from thorax.proxies import bypass
 
 #: Where a key and a certificate are found that are not given; the page gets both this way.
 KEY, CERTIFICATE = "THORAX_KEY", "THORAX_CERTIFICATE"
@@ -55,6 +56,7 @@ class Client:
         self._patience = patience
         key = os.environ.get(KEY) if key is None else key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        bypass(addresses=self.address)
         self._http = httpx.Client(base_url=self.address, timeout=timeout, headers=headers, verify=_trust(authority))
 
     def __enter__(self) -> Self:

@@ -151,7 +151,7 @@ def launched(
     publisher = _first_pointer(settings, runtime, bundle)
     certificate, private = tls_files(settings)
     scheme = "https" if certificate else "http"
-    started = Running(f"{scheme}://{host}:{port}", None, log, certificate=certificate, key=new_token("page"))
+    started = Running(url_of(scheme, host, port), None, log, certificate=certificate, key=new_token("page"))
     runtime = runtime.model_copy(update={"inner_key": digest_of(started.key)})
     with contextlib.ExitStack() as stack:
         if publisher is not None:
@@ -174,7 +174,7 @@ def launched(
                 page_port = _next_or_free(host, port) if wanted else _free_port(host)
             else:
                 _require_free(host, page_port)
-            started.page = f"{scheme}://{host}:{page_port}"
+            started.page = url_of(scheme, host, page_port)
             command = [*_tied(), "serving.page", started.address, host, str(page_port)]
             command += [str(certificate), str(private)] if certificate else []
             started.processes["page"] = _start(command, page_environment, stream)
@@ -235,8 +235,6 @@ def _environment(settings: Settings, runtime: Runtime) -> dict[str, str]:
         "THORAX_HOME": str(settings.home),
         VARIABLE: str(runtime.folder / "runtime.json"),
         "BENTOML_HOME": str(bento_home),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(runtime.folder / "page"),
         "HF_HUB_OFFLINE": "1",
         # One thread an image: requests run side by side, and waiting threads that spin starve each other.
@@ -315,8 +313,26 @@ def _wait(started: Running, route: str, publisher: Publisher | None = None) -> N
     raise started.failure(f"The service is not up after {_READY_SECONDS:.0f} s.")
 
 
+def url_of(scheme: str, host: str, port: int) -> str:
+    """Return an address of a host, which may be an IPv6 address.
+
+    >>> url_of("http", "::1", 3000)
+    'http://[::1]:3000'
+    """
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _socket(host: str) -> socket.socket:
+    """Return a socket of the family, IPv4 or IPv6, of a host."""
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise SettingsError(f"serve.host: this machine has no address {host}: {error.strerror}.") from error
+    return socket.socket(family)
+
+
 def _free_port(host: str) -> int:
-    with socket.socket() as probe:
+    with _socket(host) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
@@ -330,7 +346,7 @@ def _next_or_free(host: str, port: int) -> int:
 
 
 def _require_free(host: str, port: int) -> int:
-    with socket.socket() as probe:
+    with _socket(host) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from thorax.proxies import bypass
 from thorax.settings import Settings, load
 
 # Before any numerical library is imported: tests run side by side, and oversubscribed threads crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tables are as wide as a console was when it was made; narrow ones would break the words that tests look for.
 os.environ["COLUMNS"] = "200"
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+# A hospital's proxy, which refuses everything: no test may depend on what is outside. The tests' own requests to their
+# own servers bypass it; what a test starts as a user does (`OwnProject`) has to see to that for itself.
+for name in ("http_proxy", "https_proxy", "all_proxy"):
+    os.environ[name] = os.environ[name.upper()] = "http://127.0.0.1:9"
+bypass()
 
 PROJECT = Path(__file__).resolve().parent.parent
 

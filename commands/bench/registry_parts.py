@@ -245,7 +245,7 @@ def _timed(command: Sequence[str], home: Path) -> float:
 
 
 def _run(command: Sequence[str], home: Path) -> str:
-    environment = {**os.environ, "THORAX_HOME": str(home), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, "THORAX_HOME": str(home)}
     done = subprocess.run(list(command), env=environment, capture_output=True, text=True)
     if done.returncode:
         raise ThoraxError(f"{' '.join(command[-4:])} failed: {done.stderr.strip()[-400:]}")

@@ -196,12 +196,13 @@ def ui(
     become_ui(workspace_of(load(overrides=set_ or ()).var), port)
 
 
-def report_now(settings: "Settings") -> dict[str, Any]:
-    """Make a report on everything in the log, show it, and return it as JSON would have it."""
+def report_now(settings: "Settings", tables: bool = True) -> dict[str, Any]:
+    """Make a report on everything in the log, print it with `tables`, and return it as JSON would have it."""
     from thorax.registry.watching import watch_version
 
     found = watch_version(settings).found
-    show(found)
+    if tables:
+        show(found)
     return found.as_dict()
 
 

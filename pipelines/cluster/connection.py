@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from thorax.errors import InputError, SettingsError, ThoraxError
+from thorax.proxies import proxy_of
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def connect(settings: Settings) -> "Client":
             existing_token=token,
             cookies=cookies,
             ssl_ca_cert=certificate,
+            proxy=proxy_of(_url(host)) if host else None,  # it reads no environment
             **({"namespace": cluster.namespace} if cluster.namespace else {}),
         )
     reached = client._healthz_api.api_client.configuration.host
@@ -65,7 +67,7 @@ def _ask(host: str, token: str | None, cookies: str | None, certificate: str | N
 
     headers = {"authorization": f"Bearer {token}"} if token else {}
     headers |= {"cookie": cookies} if cookies else {}
-    address = host if host.startswith("http") else f"https://{host}"
+    address = _url(host)
     with explained(host):
         context = ssl.create_default_context(cafile=certificate) if certificate else True
         try:
@@ -78,6 +80,10 @@ def _ask(host: str, token: str | None, cookies: str | None, certificate: str | N
             raise ApiException(status=401, reason="redirected to log in")
         if answer.is_error:
             raise ApiException(status=answer.status_code, reason=answer.text[:200])
+
+
+def _url(host: str) -> str:
+    return host if host.startswith("http") else f"https://{host}"
 
 
 def _token(settings: Settings) -> str | None:

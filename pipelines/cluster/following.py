@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.cluster.connection import PATIENCE, ClusterError, connect, explained, link, quiet
 from thorax.errors import InputError
+from thorax.proxies import proxy_of
 from thorax.settings import Settings
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def logs(settings: Settings, run_id: str | None = None, step: str | None = None)
         raise ClusterError(
             "Kubernetes is not configured here.", "Logs are read from its pods: set KUBECONFIG."
         ) from error
-    core = kubernetes.CoreV1Api()
+    configuration = kubernetes.Configuration.get_default_copy()
+    configuration.proxy = proxy_of(configuration.host)
+    core = kubernetes.CoreV1Api(kubernetes.ApiClient(configuration))
     namespace = settings.cluster.namespace or "kubeflow"
     found = False
     with explained("Kubernetes"):

@@ -41,7 +41,7 @@ def main(service: str, host: str, port: str, certificate: str | None = None, pri
     )
     blocks.queue(default_concurrency_limit=4, max_size=32)
     blocks.launch(
-        server_name=host,
+        server_name=f"[{host}]" if ":" in host else host,
         server_port=int(port),
         auth=login(Runtime.read()),
         auth_message="The name of your API key, and the key as the password.",

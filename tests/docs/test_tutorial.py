@@ -72,7 +72,8 @@ def project(tmp_path: Path) -> Path:
 
 def environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {key: value for key, value in os.environ.items() if key != "THORAX_HOME"} | {"PATH": path}
+    unset = ("THORAX_HOME", "no_proxy", "NO_PROXY")  # the proxy of the environment stays, as in a hospital
+    return {key: value for key, value in os.environ.items() if key not in unset} | {"PATH": path}
 
 
 @contextmanager

@@ -64,9 +64,10 @@ class OwnProject:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a person's shell would have."""
+        """What a person's shell would have in a hospital: a proxy, and no word about whom to reach without it."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {key: value for key, value in os.environ.items() if key != "THORAX_HOME"} | {"PATH": path}
+        unset = ("THORAX_HOME", "no_proxy", "NO_PROXY")
+        return {key: value for key, value in os.environ.items() if key not in unset} | {"PATH": path}
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of `thorax`."""

@@ -46,7 +46,6 @@ def write_page(
     Returns:
         What Evidently itself says, as it would in JSON.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
@@ -77,13 +76,11 @@ def become_ui(workspace: Path, port: int) -> NoReturn:
     """Turn this process into Evidently's pages on loopback, so that they end as this command would."""
     _open(workspace)
     command = [sys.executable, "-m", "evidently.cli", "ui", "--workspace", str(workspace), "--host", "127.0.0.1"]
-    environment = {**os.environ, "DO_NOT_TRACK": "1"}
-    os.execve(sys.executable, [*command, "--port", str(port)], environment)  # noqa: S606
+    os.execv(sys.executable, [*command, "--port", str(port)])  # noqa: S606
 
 
 def _open(folder: Path) -> tuple[Any, Any]:
     """Return the workspace and its one project; both are made where they are missing."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently.ui.workspace import Workspace
 
     workspace = Workspace.create(str(folder))
@@ -129,7 +126,6 @@ def by_default(log: pd.DataFrame, reference: pd.DataFrame) -> dict[str, bool]:
     It chooses a test a column by type and by the reference's size, and decides at that test's own threshold. For
     comparison alone: nothing here acts on it.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently.legacy.calculations.stattests import get_stattest
     from evidently.legacy.core import ColumnType
 
@@ -150,7 +146,6 @@ def preset(log: pd.DataFrame, reference: pd.DataFrame, page: Path | None = None)
 
     For comparison alone: `by_default` is checked against it, and our speed is measured beside it.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 

@@ -35,7 +35,6 @@ _PATIENCE = 120.0
 
 def quiet_mlflow() -> None:
     """Make MLflow silent and patient only for so long; call before its first import."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Three tries over about seven seconds, in place of MLflow's seven tries over four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")

@@ -15,6 +15,7 @@ from thorax.settings.data import (
 )
 from thorax.settings.loading import Paths, Pipeline, Settings, find_home, load, parse
 from thorax.settings.monitoring import Monitor
+from thorax.settings.network import Network
 from thorax.settings.presets import list_presets
 from thorax.settings.reading import Dicom
 from thorax.settings.registry import Gates, Registry
@@ -38,6 +39,7 @@ __all__ = [
     "Evaluation",
     "Gates",
     "Monitor",
+    "Network",
     "Paths",
     "PhantomDefaults",
     "Pipeline",

@@ -10,10 +10,12 @@ from pydantic import Field, ValidationError
 
 from thorax.errors import SettingsError, ThoraxError
 from thorax.files import digest_json, sqlite_url
+from thorax.proxies import bypass, completed
 from thorax.settings.base import Positive, Section, explain
 from thorax.settings.cluster import Cluster
 from thorax.settings.data import Data, Preprocess, Split, Validation
 from thorax.settings.monitoring import Monitor
+from thorax.settings.network import Network
 from thorax.settings.presets import lay_over, read_preset
 from thorax.settings.registry import Registry
 from thorax.settings.serving import Serve
@@ -55,6 +57,7 @@ class Settings(Section):
     monitor: Monitor = Monitor()
     pipeline: Pipeline = Pipeline()
     cluster: Cluster = Cluster()
+    network: Network = Network()
     home: Path = Field(default=Path(), exclude=True)
 
     def at_home(self, path: Path | str) -> Path:
@@ -75,6 +78,14 @@ class Settings(Section):
     def tracking_uri(self) -> str:
         """MLflow's address: the configured server, or SQLite under `var`."""
         return self.registry.tracking_uri or sqlite_url(self.var / "mlflow.db")
+
+    @property
+    def steps_cluster(self) -> Cluster:
+        """`cluster`, with the environment of the steps completed so that they reach `network.inside` directly."""
+        environment = self.cluster.environment
+        return self.cluster.model_copy(
+            update={"environment": environment | completed(environment, self.network.inside, self.model_dump_json())}
+        )
 
     def digest(self) -> str:
         """SHA-256 of all settings, without the place where they were read."""
@@ -101,7 +112,7 @@ def find_home(start: Path | None = None) -> Path:
 
 
 def load(home: Path | str | None = None, overrides: Sequence[str] = (), preset: str | None = None) -> Settings:
-    """Read `params.yaml` of a project.
+    """Read `params.yaml` of a project, and let this process reach `network.inside` without a proxy.
 
     Args:
         home: the project's folder; found from the working directory where it is not given.
@@ -109,8 +120,8 @@ def load(home: Path | str | None = None, overrides: Sequence[str] = (), preset: 
         preset: name of a file under `presets/`, which wins over `params.yaml`; None takes the file's own `preset`.
 
     Raises:
-        SettingsError: a file that is missing or not YAML, an unknown preset, or a wrong key or value, named by its
-            path.
+        SettingsError: a file that is missing or not YAML, an unknown preset, a wrong key or value, named by its
+            path, or a proxy in the environment that cannot be used.
     """
     folder = Path(home).absolute() if home is not None else find_home()
     file = folder / "params.yaml"
@@ -131,7 +142,15 @@ def load(home: Path | str | None = None, overrides: Sequence[str] = (), preset: 
         tree = lay_over(tree, {**read_preset(folder, tree["preset"]), "preset": tree["preset"]})
     for override in overrides:
         _apply(tree, override)
-    return parse(tree, folder, str(file))
+    settings = parse(tree, folder, str(file))
+    bypass((*settings.network.inside, settings.serve.host), f"{settings.model_dump_json()} {_remotes(folder)}")
+    return settings
+
+
+def _remotes(home: Path) -> str:
+    """Return what DVC's configuration of a project says, where its remotes have their addresses."""
+    files = [home / ".dvc" / name for name in ("config", "config.local")]
+    return " ".join(file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
 
 
 def parse(tree: dict[str, Any], home: Path, origin: str = "settings") -> Settings:

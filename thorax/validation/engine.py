@@ -5,7 +5,6 @@ it looks at, and a manifest is wide.
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +56,6 @@ def evaluate(
         One outcome an expectation, in order, and all failing rows (`FAILURE_COLUMNS`). An error inside an expectation
         is an outcome that failed, with its error.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     import great_expectations as gx
 
