@@ -11,11 +11,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from commands.bench.change import measure_kills, measure_swaps
 from commands.bench.figures import Figure
 from serving import launch
-from serving.launch import StartError, running
+from serving.launch import StartError, launched, running
 from thorax.errors import BundleError, SettingsError
 from thorax.settings import load
 
@@ -50,6 +51,28 @@ def test_the_page_has_the_port_after_the_services_where_it_can() -> None:
     assert _next_or_free(host, port - 1) == port
     assert _next_or_free(host, 65535) > 0
     assert _free_port(host) > 0
+
+
+@pytest.mark.slow
+def test_a_machine_with_ipv6_alone_has_service_and_page(home: Path, sample_bundle: Path) -> None:
+    import httpx
+
+    with launched(load(home, ["serve.host=::1"]), sample_bundle, 0, page=True) as started:
+        assert started.page is not None
+        assert started.address.startswith("http://[::1]:")
+        assert httpx.get(f"{started.address}/readyz").status_code == httpx.codes.OK
+        for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True):
+            with attempt:
+                started.check()
+                httpx.get(started.page, timeout=30).raise_for_status()
+
+
+def test_a_host_that_is_not_here_is_said(home: Path, sample_bundle: Path) -> None:
+    with (
+        pytest.raises(SettingsError, match="nowhere"),
+        running(load(home, ["serve.host=nowhere.invalid"]), sample_bundle),
+    ):
+        pass
 
 
 def failed(figures: list[Figure], but: str = "p99") -> list[Figure]:
