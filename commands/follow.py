@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from commands.console import err
+from commands.console import Heartbeat, err
 
 
 class Board:
@@ -49,25 +49,52 @@ class Board:
 
 
 class Lines:
-    """The same for a log file: a line when a step begins, says something or ends."""
+    """The same for a log file: a line when a step begins, says something or ends, and at least every half minute."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, tuple[float, str]] = {}
+        self.heartbeat = Heartbeat(self._still)
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Print one event."""
         name = f"{event['step']} {event['label']}".strip()
         kind = event["event"]
+        if kind == "progress":
+            began = self._running.get(name, (event["time"], ""))[0]
+            share = f"{event['done'] / event['total']:.0%}" if event["total"] else ""
+            self._running[name] = (began, ", ".join(filter(None, (share, event["text"]))))
+            return
         if kind == "begin":
-            err.print(f"{name} …")
-        elif kind in ("message", "warning"):
-            err.print(f"{name}: {event['text']}", markup=False)
+            self._running[name] = (event["time"], "")
+            line = f"{name} …"
         elif kind == "end":
-            err.print(f"{name} done in {event['seconds']:.1f} s")
+            self._running.pop(name, None)
+            line = f"{name} done in {event['seconds']:.1f} s"
+        elif kind == "error":
+            self._running.pop(name, None)
+            return
+        else:
+            line = f"{name}: {event['text']}"
+        err.print(line, markup=False)
+        self.heartbeat.printed()
+
+    def _still(self) -> str:
+        """Say what is running, for how long and how far it is."""
+        now = time.time()
+        running = [
+            f"{name} running for {now - began:.0f} s{f' ({far})' if far else ''}"
+            for name, (began, far) in list(self._running.items())
+        ]
+        return "; ".join(running)
 
 
 @contextmanager
 def following() -> Iterator[Any]:
     """Yield a function that takes events and shows them: live in a terminal, as lines elsewhere."""
     if not err.is_terminal:
-        yield Lines()
+        lines = Lines()
+        with lines.heartbeat:
+            yield lines
         return
     board = Board()
     with Live(board, console=err, refresh_per_second=5):

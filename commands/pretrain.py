@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.console import out, print_json, progress
+from commands.console import err, out, print_json, progress
 from commands.stores import built_store
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def one_network(settings: "Settings", architecture: str, store: Path, store_key:
 
     from thorax.files import digest_json, read_json, write_json
     from thorax.models.pretrained import phantom_weights
+    from thorax.registry.live import epoch_line
     from thorax.training import train
 
     recipe = settings.train.of(architecture)
@@ -96,6 +97,8 @@ def one_network(settings: "Settings", architecture: str, store: Path, store_key:
                 advance.expect(event["epochs"] * event["steps"])
                 advance(now - done)
                 done = now
+            if event.get("curve") and not err.is_terminal:
+                err.print(f"{architecture}: {epoch_line(event)}", markup=False)
 
         trained = train(
             store, architecture, recipe, working / "network", checkpoints=working / "checkpoints", report=tell

@@ -29,15 +29,14 @@ def list_(set_: Set = None, json: Json = False) -> None:
             item.version,
             ", ".join(dict.fromkeys((item.state, *item.aliases))),
             _verdict(item),
-            item.facts.get("architecture", ""),
+            item.facts.get("architecture", "") + (" (phantoms)" if item.facts.get("synthetic") == "true" else ""),
             figure(item, "auroc"),
             figure(item, "ece"),
-            "phantoms" if item.facts.get("synthetic") == "true" else "radiographs",
-            f"{item.created:%Y-%m-%d %H:%M}",
+            f"{item.created:%Y-%m-%d}",
         )
         for item in found
     ]
-    columns = ("version", "state", "gates", "architecture", "AUROC", "ECE", "trained on", "made (UTC)")
+    columns = ("version", "state", "gates", "architecture", "AUROC", "ECE", "created")
     table(f"Versions of {found[0].name}: test split, mean over findings", columns, rows, right=("AUROC", "ECE"))
 
 
@@ -69,9 +68,9 @@ def show(which: Which = "champion", set_: Set = None, json: Json = False) -> Non
 
 
 def _verdict(item: "Version") -> str:
-    """Passed, or which gates failed."""
-    failed = ", ".join(gate.name for gate in item.gates if not gate.passed)
-    return f"[red]failed:[/] {failed}" if failed else SIGN[item.passed]
+    """Passed, or how many gates failed; `show` names them."""
+    failed = sum(not gate.passed for gate in item.gates)
+    return f"[red]{failed} failed[/]" if failed else SIGN[item.passed]
 
 
 #: The chain in the order in which one follows it: what it is, the data, the code, the run, the machine.

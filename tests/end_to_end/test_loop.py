@@ -1,6 +1,7 @@
 """The whole loop, as a person types it: phantoms, DVC, the pipeline, a killed run, the registry, predictions."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -67,14 +68,20 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def finished(project: Project) -> dict:
     """A run that was killed while it trained, and then run again to its end."""
     project.kill_in("train")
-    run = json.loads(project.thorax("pipeline", "run", "--reason", "first", "--json").out)
-    run["events"] = project.events()
+    done = project.thorax("pipeline", "run", "--reason", "first", "--json")
+    run = json.loads(done.out)
+    run["events"], run["log"] = project.events(), done.err
     return run
 
 
 def test_a_killed_run_repeats_only_what_had_not_finished(finished: dict) -> None:
     assert finished["skipped"] == ["check", "ingest", "prepare 1/2", "prepare 2/2", "validate", "preprocess"]
     assert {step["step"] for step in finished["steps"]} == {"train", "calibrate", "evaluate", "select", "register"}
+
+
+def test_training_prints_a_line_an_epoch_where_there_is_no_terminal(finished: dict) -> None:
+    lines = [line for line in finished["log"].splitlines() if re.match(r"train \S+: epoch \d+/\d+: loss ", line)]
+    assert lines and all("images/s" in line for line in lines), finished["log"]
 
 
 def test_the_best_model_is_registered_with_its_evidence(project: Project, finished: dict) -> None:

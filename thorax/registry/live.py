@@ -29,6 +29,9 @@ class Report(Protocol):
     def progress(self, done: float, total: float, text: str = "") -> None:
         """Tell that `done` of `total` are finished."""
 
+    def say(self, text: str) -> None:
+        """Tell something that stays on the screen."""
+
     def warn(self, text: str) -> None:
         """Tell something that a person should look at."""
 
@@ -52,6 +55,8 @@ class Tell:
             done, total, text = _how_far(update)
             self._report.progress(done, total, text)
         curve = update.get("curve")
+        if curve is not None and self._report is not None and "train_loss" in curve:
+            self._report.say(epoch_line(update))
         if curve is None or self._broken:
             return
         try:
@@ -80,6 +85,28 @@ def _how_far(update: Mapping[str, Any]) -> tuple[float, float, str]:
     if update.get("eta_seconds") is not None:
         parts.append(f"{update['eta_seconds']:.0f} s left")
     return max(0, epoch - 1) + share, epochs, ", ".join(parts)
+
+
+def epoch_line(update: Mapping[str, Any]) -> str:
+    """Return what a finished epoch says in a log, in one line.
+
+    Args:
+        update: what a training reports with the row of the learning curves, `curve`, of the epoch.
+
+    >>> curve = {"train_loss": 0.1234, "validation_auroc": 0.8, "images_per_second": 250.4}
+    >>> epoch_line({"epoch": 3, "epochs": 14, "eta_seconds": 34.0, "curve": curve})
+    'epoch 3/14: loss 0.1234, validation AUROC 0.800, 250 images/s, 34 s left'
+    """
+    curve = update["curve"]
+    known = {**curve, "left": update.get("eta_seconds")}
+    forms = {
+        "train_loss": "loss {:.4f}",
+        "validation_auroc": "validation AUROC {:.3f}",
+        "images_per_second": "{:.0f} images/s",
+        "left": "{:.0f} s left",
+    }
+    parts = [form.format(known[name]) for name, form in forms.items() if is_figure(known.get(name))]
+    return f"epoch {update['epoch']}/{update.get('epochs', '?')}: {', '.join(parts)}"
 
 
 @contextmanager

@@ -86,6 +86,10 @@ class Screen:
     def __init__(self) -> None:
         self.progressed: list[tuple[float, float, str]] = []
         self.warned: list[str] = []
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def progress(self, done: float, total: float, text: str = "") -> None:
         self.progressed.append((done, total, text))
@@ -99,7 +103,8 @@ def test_a_training_is_followed_epoch_by_epoch(settings: Settings) -> None:
     with live_run(settings, "custom_cnn", "key", screen) as tell:
         for epoch in (1, 2, 3):
             curve = {"epoch": epoch, "train_loss": 1.0 - epoch / 10, "validation_auroc": float("nan"), "note": "text"}
-            tell({"epoch": epoch, "epochs": 3, "curve": curve})
+            tell({"epoch": epoch, "epochs": 3, "curve": curve, "eta_seconds": 12.4})
+    assert screen.said[1] == "epoch 2/3: loss 0.8000, 12 s left"
     run = tracking.client(settings).get_run(tell.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"train_loss": 0.7}
