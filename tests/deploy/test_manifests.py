@@ -142,12 +142,16 @@ def test_the_image_ends_without_root_and_without_a_compiler():
 @pytest.mark.parametrize(
     ("variant", "has", "lacks"),
     [
-        ("cuda", {"torch", "nvidia-cublas", "kfp", "mlflow", "bentoml"}, {"pytest", "ruff", "moto", "mkdocs", "timm"}),
-        ("cpu", {"kfp", "mlflow", "bentoml", "great-expectations"}, {"torch", "nvidia-cublas", "pytest"}),
+        ("cuda", {"torch", "nvidia-cublas", "kfp", "mlflow", "bentoml"}, {"pytest", "ruff", "moto", "mkdocs"}),
+        (
+            "cpu",
+            {"kfp", "mlflow", "bentoml", "great-expectations", "timm", "nvidia-ml-py"},
+            {"torch", "nvidia-cublas", "pytest"},
+        ),
         (
             "serve",
-            {"onnxruntime", "bentoml", "gradio", "mlflow", "psycopg", "evidently"},
-            {"torch", "kfp", "dvc", "onnx"},
+            {"onnxruntime", "bentoml", "gradio", "mlflow", "psycopg", "nvidia-ml-py"},
+            {"torch", "kfp", "dvc", "onnx", "evidently", "timm", "nvidia-cublas"},
         ),
     ],
 )
