@@ -19,7 +19,7 @@ help: ## List the commands
 	@grep -hE '^[a-z][a-z-]*:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  \033[36mmake %-15s\033[0m %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: $(READY) ## Make the virtual environment, from the locked and hashed requirements
+setup: $(READY) ## Create the virtual environment from the locked and hashed requirements
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Thorax needs Python 3.11 or 3.12. Install one, or run: make setup PYTHON=/path/to/python3.12"; exit 1; }
@@ -33,18 +33,18 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: doctor
-doctor: ## Say what is missing on this machine, and how to mend it
+doctor: ## Check the requirements of this machine, and print how to install what is missing
 	@if test -x $(BIN)/thorax; then $(BIN)/thorax doctor; else \
 	test -n "$(PYTHON)" && echo "✓ Python: $(PYTHON)" || echo "✗ Python 3.11 or 3.12 is missing"; \
 	command -v git >/dev/null && echo "✓ git" || echo "! git is missing: models will not know the commit of their code"; \
 	echo "✗ no environment yet: run make setup"; fi
 
 .PHONY: demo
-demo: setup ## From nothing to a served, watched model on synthetic radiographs, in minutes
+demo: setup ## Train, register, serve and monitor a model on synthetic radiographs, in minutes
 	@$(BIN)/thorax demo
 
 .PHONY: monitor
-monitor: setup ## The loop on phantoms: a new scanner, the alarm, a retraining, a new champion, quiet
+monitor: setup ## Run the monitoring loop on phantoms: a new scanner, an alarm, a retraining, a new champion
 	@$(BIN)/python -m commands.demo_monitor
 
 .PHONY: serve
@@ -52,15 +52,15 @@ serve: setup ## Serve the champion, with its page
 	@$(BIN)/thorax serve
 
 .PHONY: mlflow
-mlflow: setup ## Open MLflow's pages on the project's runs and models
+mlflow: setup ## Start MLflow's web pages
 	@$(BIN)/thorax models ui
 
 .PHONY: test
-test: setup ## Run every test; one that starts real servers gets a second try, which the summary shows
+test: setup ## Run all tests; a failed test is repeated once, which the summary shows
 	@$(TEST) --reruns 1
 
 .PHONY: test-fast
-test-fast: setup ## Run the tests that need no real tool and no training
+test-fast: setup ## Run the tests without real tools and training
 	@$(TEST) -m "not slow"
 
 .PHONY: test-images
@@ -68,7 +68,7 @@ test-images: setup ## Build the service's container image and run it (as root, w
 	@THORAX_TEST_IMAGES=1 $(BIN)/python -m pytest tests/deploy/test_image.py
 
 .PHONY: lint
-lint: setup ## Check style, types, floors and security
+lint: setup ## Check style, types, layers and security
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -77,16 +77,16 @@ lint: setup ## Check style, types, floors and security
 		2> >(grep -v "nosec encountered" >&2)
 
 .PHONY: format
-format: setup ## Put the code in order
+format: setup ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: bench-train ## Measure training against plain loops, and what orchestration cost in the latest run
+bench: bench-train ## Measure training against plain loops, and the cost of orchestration in the latest run
 	@$(BIN)/thorax pipeline last || true
 
 .PHONY: bench-train
-bench-train: setup ## Measure training: against the bare step and a plain loop, memory, and a GPU where there is one
+bench-train: setup ## Measure training against the bare step and a plain loop, memory, and a GPU if there is one
 	@$(BIN)/python -m commands.bench.train
 
 .PHONY: bench-data
@@ -102,7 +102,7 @@ bench-serve: setup ## Measure the service: throughput, latency, memory
 	@$(BIN)/python -m commands.bench.serve --markdown docs/serving-figures.md
 
 .PHONY: bench-monitor
-bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, how soon each drift is seen
+bench-monitor: setup ## Measure monitoring: speed of reports, false alarms, detection delay
 	@$(BIN)/python -m commands.bench.monitor --markdown docs/monitoring.md
 
 .PHONY: bench-registry
@@ -110,25 +110,25 @@ bench-registry: setup ## Measure promotion: its time, its safety, and the errors
 	@$(BIN)/python -m commands.bench.registry --markdown docs/registry.md
 
 .PHONY: bench-scale
-bench-scale: setup ## Measure growth with cores and rows, and reckon what larger datasets take
+bench-scale: setup ## Measure growth with cores and rows, and estimate larger datasets
 	@$(BIN)/python -m commands.bench.scale --markdown docs/scaling.md
 
 .PHONY: pictures
-pictures: setup ## Make the pictures of the documentation again, from the latest run
+pictures: setup ## Make the pictures of the documentation from the latest run
 	@$(BIN)/thorax data phantom-sheet --out docs/images
 	@$(BIN)/python -m commands.pictures
 	@THORAX_SCREENSHOTS=docs/images THORAX_TEST_BUNDLE="$$(ls -td var/bundles/*/ | head -1)" \
 		$(BIN)/python -m pytest tests/serving/test_page.py
 
 .PHONY: docs
-docs: setup ## Build the documentation's site, into var/site
+docs: setup ## Build the documentation site into var/site
 	@$(BIN)/mkdocs build --strict --quiet && echo "Open var/site/index.html"
 
 .PHONY: lock
-lock: setup ## Resolve the requirements anew
+lock: setup ## Resolve the requirements again
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal \
 		--python-version 3.11 --generate-hashes --output-file requirements.lock
 
 .PHONY: clean
-clean: ## Remove what the project made here (runs, caches, models), but not the data
+clean: ## Remove runs, caches and models, but not the data
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis

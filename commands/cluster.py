@@ -14,9 +14,9 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S train.epochs=5. Repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-Reason = Annotated[str, typer.Option(help="Why; part of the run's name, and kept with the version.")]
-RunId = Annotated[str | None, typer.Argument(help="The run; the newest where none is named.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Reason = Annotated[str, typer.Option(help="Reason; part of the run's name, and stored with the version.")]
+RunId = Annotated[str | None, typer.Argument(help="Run id. [default: the newest]")]
 
 _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "RUNNING": "cyan"}
 
@@ -24,10 +24,10 @@ _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "RUNNIN
 def submit(
     set_: Set = None,
     reason: Reason = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the run to end.")] = False,
     json: Json = False,
 ) -> None:
-    """Send one run of the pipeline to the cluster."""
+    """Submit a run of the pipeline to the cluster."""
     from pipelines import cluster
     from thorax.settings import load
 
@@ -47,12 +47,12 @@ def submit(
 
 def schedule(
     cron: Annotated[str, typer.Argument(help='Five fields, minute first: "30 2 * * 1" is Mondays at 02:30.')],
-    name: Annotated[str, typer.Option(help="Of the schedule; one of this name is replaced.")] = "thorax-training",
+    name: Annotated[str, typer.Option(help="Name of the schedule; an existing one is replaced.")] = "thorax-training",
     set_: Set = None,
     reason: Reason = "on schedule",
     json: Json = False,
 ) -> None:
-    """Let the cluster run the pipeline again and again."""
+    """Schedule a recurring run on the cluster."""
     from pipelines import cluster
     from thorax.settings import load
 
@@ -69,7 +69,7 @@ def schedule(
 
 
 def schedules(set_: Set = None, json: Json = False) -> None:
-    """List what the cluster runs again and again."""
+    """List recurring runs on the cluster."""
     from pipelines import cluster
     from thorax.settings import load
 
@@ -84,7 +84,7 @@ def schedules(set_: Set = None, json: Json = False) -> None:
 def unschedule(
     name: Annotated[str, typer.Argument(help="The schedule's name or id.")], set_: Set = None, json: Json = False
 ) -> None:
-    """End a schedule."""
+    """Delete a schedule."""
     from pipelines import cluster
     from thorax.settings import load
 
@@ -97,7 +97,7 @@ def unschedule(
 
 def runs(
     set_: Set = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many, newest first.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Maximum number, newest first.")] = 10,
     json: Json = False,
 ) -> None:
     """List the latest runs on the cluster."""
@@ -112,7 +112,7 @@ def runs(
 
 
 def status(run_id: RunId = None, set_: Set = None, json: Json = False) -> None:
-    """Show how a run on the cluster stands, step by step; exit code 1 if it failed."""
+    """Show the state of a run on the cluster by step; exit code 1 if it failed."""
     from pipelines import cluster
     from thorax.settings import load
 
@@ -146,7 +146,7 @@ def logs(
     step: Annotated[str | None, typer.Option(help="Only this step, e.g. train.")] = None,
     set_: Set = None,
 ) -> None:
-    """Print what the steps of a run printed."""
+    """Print the logs of a run's steps."""
     from pipelines import cluster
     from thorax.settings import load
 

@@ -85,7 +85,7 @@ def _send(settings: "Settings") -> int:
     from serving.launch import running
 
     # Of people whom the model has never seen: of those it learnt from it would be too sure.
-    with tempfile.TemporaryDirectory() as place, progress("Rendering strangers", REQUESTS) as advance:
+    with tempfile.TemporaryDirectory() as place, progress("Rendering new phantoms", REQUESTS) as advance:
         folder = Path(place) / "strangers"
         _render(settings, folder, REQUESTS, settings.data.phantom.seed + 1, advance)
         images = [(path.name, path.read_bytes()) for path in sorted((folder / "images").glob("*.png"))]
@@ -128,4 +128,4 @@ def show_demo(settings: "Settings", facts: dict[str, Any]) -> None:
         ("Runs and curves", "MLflow", "make mlflow"),
         ("Service and page", "the champion", "make serve"),
     ]
-    table(f"Made in {facts['seconds']:.0f} s", ("what", "where", "open with"), rows)
+    table(f"Done in {facts['seconds']:.0f} s", ("result", "location", "open with"), rows)

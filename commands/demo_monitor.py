@@ -135,7 +135,7 @@ def render(place: Path, count: int, seed: int, scanner: str | None = None) -> Pa
     from thorax.datasets.phantom.generate import make_phantom
     from thorax.datasets.phantom.shift import Shift
 
-    with progress("Taking radiographs", count) as advance:
+    with progress("Rendering radiographs", count) as advance:
         make_phantom(
             place,
             advance=advance,
@@ -151,7 +151,7 @@ def render(place: Path, count: int, seed: int, scanner: str | None = None) -> Pa
 def send(client: "Client", folder: Path, count: int) -> dict[str, str]:
     """Send every image of a dataset to the service; return file name → request id."""
     images = sorted((folder / "images").glob("*.png"))
-    with progress("Reading them", count) as advance, ThreadPoolExecutor(2) as pool:
+    with progress("Predicting", count) as advance, ThreadPoolExecutor(2) as pool:
 
         def ask(path: Path) -> str:
             answer = client.predict(path)
@@ -178,7 +178,7 @@ def confirm(client: "Client", folder: Path, requests: dict[str, str], aside: Pat
 
 def show_monitor_demo(facts: dict[str, Any]) -> None:
     """Print the story as a table, and the commands that look closer."""
-    table("What happened", ("chapter", "what came of it", "s"), facts["rows"], right=("s",))
+    table("Summary", ("phase", "result", "s"), facts["rows"], right=("s",))
     home = facts["folder"]
     rows = [
         ("What was retrained, and why", "thorax monitor retrainings"),
@@ -187,7 +187,7 @@ def show_monitor_demo(facts: dict[str, Any]) -> None:
         ("The confirmed cases as a data revision", "git log -p thorax/confirmed-cases -- data.dvc"),
         ("Runs, curves and reports", "thorax models ui"),
     ]
-    table("Look closer", ("what", "with"), rows)
+    table("Details", ("item", "command"), rows)
     out.print(f"The project lies in {home}: export THORAX_HOME={home} first; delete the folder when you are done.")
 
 

@@ -23,11 +23,9 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S serve.log_rotate=day."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-Since = Annotated[
-    str | None, typer.Option(help="From this moment on: 2026-11-22, 2026-11-22T08:00, or 7d, 12h before now.")
-]
-Until = Annotated[str | None, typer.Option(help="Up to this moment, in the same forms.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Since = Annotated[str | None, typer.Option(help="Start: 2026-11-22, 2026-11-22T08:00, or 7d, 12h before now.")]
+Until = Annotated[str | None, typer.Option(help="End, in the same forms.")]
 _READERS = {"predictions": "read_log", "feedback": "read_feedback", "shadow": "read_shadow"}
 Table = Annotated[str, typer.Option("--table", help="predictions, feedback or shadow.")]
 #: Rows that are written at once.
@@ -43,12 +41,12 @@ def group() -> None:
 def show(
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(help="The latest so many.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Number of rows.", min=1)] = 20,
     which: Table = "predictions",
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Show the latest rows. There is nothing in them that names a patient."""
+    """Show the latest rows; they hold no patient identifiers."""
     from thorax.settings import load
 
     frame = _read(load(overrides=set_ or ()), which, since, until)
@@ -77,7 +75,7 @@ def _show_predictions(frame: "pd.DataFrame") -> None:
                 row["request_id"],
             )
         )
-    table("Predictions", ("time", "version", "reached", "strange", "request"), rows)
+    table("Predictions", ("time", "version", "present", "out of distribution", "request"), rows)
 
 
 @app.command()
@@ -89,7 +87,7 @@ def export(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Write rows to a file, those in Parquet files of old included. The audit log keeps that it was done."""
+    """Export rows to a file, archived rows included. The audit log records the export."""
     from thorax.files import atomic_path
     from thorax.settings import load
 
@@ -122,8 +120,8 @@ def prune(
     before: Annotated[
         str | None, typer.Option(help="Rows older than this: 90d, 2026-11-22. [default: serve.log_rotate_days]")
     ] = None,
-    discard: Annotated[bool, typer.Option("--discard", help="Delete the rows, rather than move them.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Delete the rows instead of moving them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and stop.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -203,9 +201,9 @@ def _move(settings: "Settings", moment: Any, discard_rows: bool, dry_run: bool, 
 
 @app.command()
 def audit(
-    limit: Annotated[int, typer.Option(help="The latest so many.", min=1)] = 20, set_: Set = None, json: Json = False
+    limit: Annotated[int, typer.Option(help="Number of rows.", min=1)] = 20, set_: Set = None, json: Json = False
 ) -> None:
-    """Show the audit log, after checking that no line of it was changed or removed."""
+    """Show the audit log, after checking its hash chain."""
     from thorax.settings import load
 
     log = _audit(load(overrides=set_ or ()))
@@ -229,11 +227,11 @@ def audit(
 @app.command()
 def access(
     since: Since = None,
-    limit: Annotated[int, typer.Option(help="The latest so many.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Number of rows.", min=1)] = 20,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Show who asked what, when, and which version answered."""
+    """Show the access log: who, what, when, and the model version."""
     from collections import deque
 
     from serving.runtime import Runtime

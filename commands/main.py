@@ -22,15 +22,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.add_typer(data.app, name="data", help="Bring datasets in, version, check and draw them.")
+app.add_typer(data.app, name="data", help="Add, version, validate and describe datasets.")
 app.add_typer(pipeline.app, name="pipeline", help="Run the training pipeline.")
 app.add_typer(models.app, name="models", help="List, compare, promote and roll back models.")
 for looping in (monitor_loop.run, monitor_loop.watch, monitor_loop.retrainings, monitor_loop.schedule):
     monitor.app.command(rich_help_panel="The loop")(looping)
 monitor.app.command("compile", rich_help_panel="The loop")(monitor_loop.compile_)
-app.add_typer(monitor.app, name="monitor", help="Watch predictions for drift.")
-app.add_typer(log_app, name="log", help="Look at the prediction log, export it, put old rows away.")
-app.add_typer(serve_app, name="serve", help="Serve the champion; make keys for those who may ask.")
+app.add_typer(monitor.app, name="monitor", help="Monitor predictions for drift.")
+app.add_typer(log_app, name="log", help="Show, export and archive the prediction log.")
+app.add_typer(serve_app, name="serve", help="Serve the champion; manage API keys.")
 app.command()(crossval)
 app.command()(tune)
 app.command()(pretrain)

@@ -25,19 +25,17 @@ Set = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="A file under presets/ that wins over params.yaml, and -S over it."),
+    typer.Option(metavar="NAME", help="A file under presets/ that overrides params.yaml; -S overrides both."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def run(
     set_: Set = None,
     preset: Preset = None,
-    reason: Annotated[str, typer.Option(help="Why this run is made; kept with the version.")] = "",
-    revision: Annotated[
-        str | None, typer.Option(help="Train on the data as they were at a commit, a tag or HEAD~1.")
-    ] = None,
+    reason: Annotated[str, typer.Option(help="Reason; stored with the version.")] = "",
+    revision: Annotated[str | None, typer.Option(help="Train on the data of a commit, a tag or HEAD~1.")] = None,
     json: Json = False,
 ) -> None:
     """Train, calibrate, evaluate and register on this machine."""
@@ -57,14 +55,14 @@ def run(
 
 @app.command()
 def presets(json: Json = False) -> None:
-    """List the presets that `run` and `compile` take with --preset, and `dvc exp run` with -S preset=NAME."""
+    """List the presets for --preset, and for `dvc exp run -S preset=NAME`."""
     from thorax.settings import find_home, list_presets
 
     found = list_presets(find_home())
     if json:
         print_json(found)
     else:
-        table("Presets", ("name", "what it is"), found.items())
+        table("Presets", ("name", "description"), found.items())
 
 
 @app.command("compile")
@@ -73,7 +71,7 @@ def compile_(
     set_: Set = None,
     preset: Preset = None,
 ) -> None:
-    """Write the pipeline as the one YAML that this machine and a cluster both run."""
+    """Compile the pipeline to YAML, for this machine and for a cluster."""
     from pipelines.compile import compile_training
     from thorax.settings import load
 
@@ -82,7 +80,7 @@ def compile_(
 
 @app.command()
 def last(json: Json = False) -> None:
-    """Show how long each step took in the latest run that had work to do, and what orchestration cost."""
+    """Show the time of each step of the latest run, and the share of orchestration."""
     from thorax.errors import InputError
     from thorax.files import read_json
     from thorax.settings import load
@@ -146,7 +144,7 @@ def _interval(metric: dict[str, float] | None) -> str:
 
 
 def doctor(json: Json = False) -> None:
-    """Say what is missing on this machine, and how to mend it."""
+    """Check this machine's requirements, and print how to install what is missing."""
     from commands.doctor import examine
     from thorax.settings import find_home
 
@@ -163,7 +161,7 @@ def doctor(json: Json = False) -> None:
 
 
 def demo(set_: Set = None, json: Json = False) -> None:
-    """From nothing to a served, watched model on synthetic radiographs."""
+    """Train, register, serve and monitor a model on synthetic radiographs."""
     from commands.demo import run_demo, show_demo
     from thorax.settings import load
 

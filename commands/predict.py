@@ -30,21 +30,21 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(help="Radiographs (PNG, JPEG, TIFF, DICOM), zipped studies, or folders of them.")
     ],
-    bundle: Annotated[Path | None, typer.Option(help="A bundle folder, in place of the registry's champion.")] = None,
-    version: Annotated[str | None, typer.Option(help="A version of the registry, or an alias.")] = None,
-    url: Annotated[str | None, typer.Option(help="Ask the service at this address instead.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle folder, instead of the registry's champion.")] = None,
+    version: Annotated[str | None, typer.Option(help="A version number or alias in the registry.")] = None,
+    url: Annotated[str | None, typer.Option(help="Send the images to the service at this address.")] = None,
     key: Annotated[str | None, typer.Option(help="An API key of that service.", envvar="THORAX_KEY")] = None,
-    authority: Annotated[Path | None, typer.Option(help="PEM file of who signed that service's certificate.")] = None,
+    authority: Annotated[Path | None, typer.Option(help="PEM file of the service's authority.")] = None,
     target: Annotated[
-        Path | None, typer.Option("--out", help="Folder for heatmaps, or a .parquet file for a table of all answers.")
+        Path | None, typer.Option("--out", help="Folder for heatmaps, or a .parquet file for all predictions.")
     ] = None,
     every: Annotated[
         bool, typer.Option("--every-image", help="Answer for lateral and raw images of a study beside its frontal one.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     set_: Set = None,
 ) -> None:
-    """Answer for radiographs: probabilities, answers, and heatmaps as PNG files."""
+    """Predict findings on radiographs: probabilities, answers, and heatmaps as PNG files."""
     from commands.answerers import Local, Remote
 
     if sum(given is not None for given in (bundle, version, url)) > 1:

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 def pretrain(
     architecture: Annotated[list[str] | None, typer.Option(help="Repeatable. [default: train.architectures]")] = None,
-    count: Annotated[int, typer.Option(min=100, help="Phantoms to learn from.")] = 6000,
+    count: Annotated[int, typer.Option(min=100, help="Number of phantoms.")] = 6000,
     size: Annotated[int, typer.Option(min=0, help="Image side, px; 0 takes the preset's.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the phantoms.")] = 4242,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the phantoms.")] = 4242,
     preset: Annotated[str, typer.Option(help="The recipe: a file under presets/.")] = "pretrain",
     set_: Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Teach networks NIH's fourteen findings on synthetic radiographs; `train.pretrained: phantom` starts from them.
+    """Pretrain networks on synthetic radiographs with NIH's fourteen findings, for `train.pretrained: phantom`.
 
-    Run again, it goes on where it was. Kept under var/pretrained.
+    The same command resumes. Weights are stored in var/pretrained.
     """
     from thorax.models import specification
     from thorax.settings import load

@@ -13,21 +13,21 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S train.epochs=5. Repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def retrain(
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the version that comes of it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Reason; stored with the new version.")],
     abandon: Annotated[
-        bool, typer.Option("--give-up", help="End the retraining that is unfinished, rather than go on with it.")
+        bool, typer.Option("--give-up", help="Abandon the unfinished retraining instead of resuming it.")
     ] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Add the confirmed cases as a data revision, train on it, and let the result stand as challenger.
+    """Add the confirmed cases as a data revision, train on it, and register the result as challenger.
 
-    Goes on with a retraining that was interrupted or has failed. Neither the budget nor the cool-down holds it, and it
-    counts towards both.
+    Resumes a retraining that was interrupted or failed. The budget and the cool-down do not prevent it; it counts
+    towards both.
     """
     from commands.follow import following
     from pipelines.watching import trainer

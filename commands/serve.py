@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 keys_app = typer.Typer(no_args_is_help=True)
-app.add_typer(keys_app, name="keys", help="Make, list and revoke the API keys of the service.")
+app.add_typer(keys_app, name="keys", help="Create, list and revoke API keys.")
 
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S serve.workers=2. Repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 #: Seconds between two looks for log rows that are old enough to be moved.
 _TIDY_SECONDS = 3600.0
 
@@ -29,11 +29,9 @@ _TIDY_SECONDS = 3600.0
 def serve(
     context: typer.Context,
     port: Annotated[int | None, typer.Option(help="Port of the service; 0 finds a free one.")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Serve this bundle folder, not the registry's champion.")] = None,
-    no_page: Annotated[bool, typer.Option("--no-page", help="Without the page for people.")] = False,
-    page_port: Annotated[
-        int | None, typer.Option(help="Port of the page; where not given, the one after the service's.")
-    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Serve this bundle folder, not the champion.")] = None,
+    no_page: Annotated[bool, typer.Option("--no-page", help="Do not start the page.")] = False,
+    page_port: Annotated[int | None, typer.Option(help="Port of the page. [default: the service's port + 1]")] = None,
     set_: Set = None,
 ) -> None:
     """Serve the champion: a prediction service, and a page to try it on. Ends with Ctrl-C."""
@@ -77,7 +75,7 @@ def _introduce(settings: "Settings", started: "Running") -> None:
         ("Prediction log", shown(place_of(settings))),
         ("Service log", str(started.log)),
     ]
-    table("Serving", ("what", "where"), rows)
+    table("Serving", ("service", "address"), rows)
     out.print("Research software; not a medical device. Ctrl-C ends it.")
 
 
@@ -123,16 +121,16 @@ def _keys_path(settings: "Settings") -> Path:
 
 @keys_app.command("create")
 def create(
-    name: Annotated[str, typer.Option(help="What will use it, for people: ris, bench, alice.")],
+    name: Annotated[str, typer.Option(help="Name of the key's user, such as ris or alice.")],
     scope: Annotated[
         list[str] | None, typer.Option(help="predict, feedback or admin; repeatable. [default: predict, feedback]")
     ] = None,
     days: Annotated[int | None, typer.Option(help="Days until it expires. [default: never]")] = None,
-    rate: Annotated[str | None, typer.Option(help="A rate of its own: 60/minute. [default: serve.rate_limit]")] = None,
+    rate: Annotated[str | None, typer.Option(help="Rate limit, such as 60/minute. [default: serve.rate_limit]")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Make a key. It is shown once: only its digest is kept."""
+    """Create a key. It is shown once; only its digest is stored."""
     from serving.runtime import Runtime
     from serving.security.journals import AuditLog
     from serving.security.keys import Keys
@@ -150,7 +148,7 @@ def create(
 
 @keys_app.command("list")
 def list_(set_: Set = None, json: Json = False) -> None:
-    """List every key that was made, without what would open anything."""
+    """List all keys, without their secrets."""
     from serving.security.keys import Keys
     from thorax.settings import load
 
@@ -175,9 +173,9 @@ def list_(set_: Set = None, json: Json = False) -> None:
 
 @keys_app.command("revoke")
 def revoke(
-    which: Annotated[str, typer.Argument(help="Its id, or its name.")], set_: Set = None, json: Json = False
+    which: Annotated[str, typer.Argument(help="Id or name of the key.")], set_: Set = None, json: Json = False
 ) -> None:
-    """End a key; a running service refuses it from its next request on."""
+    """Revoke a key; a running service refuses it from the next request on."""
     from serving.runtime import Runtime
     from serving.security.journals import AuditLog
     from serving.security.keys import Keys

@@ -17,7 +17,7 @@ def trainjob(
         list[str] | None,
         typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting. Repeatable."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write TrainJobs that train on several nodes (Kubeflow Trainer v2)."""
     from pipelines.trainjob import write_train_jobs

@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 def crossval(
     root: Annotated[Path | None, typer.Argument(help="The dataset's folder. [default: data.root]")] = None,
     source: Annotated[str | None, typer.Option(help="phantom, nih, chexpert or table. [default: data.source]")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Findings to learn, as data.findings; repeatable.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Findings to learn, as in data.findings; repeatable.")] = None,
     within: Annotated[
-        list[str] | None, typer.Option(help="Also the mean over some of the findings: `chexpert-report`; repeatable.")
+        list[str] | None, typer.Option(help="Also report the mean over these, such as `chexpert-report`; repeatable.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="The recipe: a file under presets/.")] = None,
-    architecture: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the base.")] = None,
+    architecture: Annotated[list[str] | None, typer.Option(help="Repeatable; the first is the baseline.")] = None,
     size: Annotated[int, typer.Option(min=0, help="Image side, px; 0 takes preprocess.size.")] = 0,
-    folds: Annotated[int, typer.Option(min=2, help="By patient.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="How often everything is repeated.")] = 3,
-    references: Annotated[bool, typer.Option(help="Train the references at the same budget.")] = True,
-    control: Annotated[bool, typer.Option(help="Train the base on shuffled labels.")] = True,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds, split by patient.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of repetitions with different seeds.")] = 3,
+    references: Annotated[bool, typer.Option(help="Also train the reference models, for as many epochs.")] = True,
+    control: Annotated[bool, typer.Option(help="Also train the baseline on shuffled labels.")] = True,
     technique: Annotated[
-        list[str] | None, typer.Option(help="Try the base with, or without, a technique; repeatable; or `all`.")
+        list[str] | None, typer.Option(help="Add a technique to the baseline, or remove it; repeatable; or `all`.")
     ] = None,
-    boxes: Annotated[bool, typer.Option(help="Compare maps with readers' boxes on the held-out folds.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Units trained side by side.")] = 1,
-    name: Annotated[str, typer.Option(help="Of the study: results are kept in var/crossval/NAME.")] = "study",
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what there is to do; train nothing.")] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Keep the tables on this page too.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the first task's arms: a PNG or SVG file.")] = None,
+    boxes: Annotated[bool, typer.Option(help="Compare heatmaps with readers' boxes on the held-out folds.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Units trained in parallel.")] = 1,
+    name: Annotated[str, typer.Option(help="Name of the study; results are in var/crossval/NAME.")] = "study",
+    plan: Annotated[bool, typer.Option("--plan", help="Print what is left to do, and stop.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the tables to this page.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot the first task's results to this PNG or SVG file.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Cross-validate by patient; what is finished is kept, and the same command goes on from there.
+    """Cross-validate by patient. The same command resumes: finished units are kept.
 
-    Started again beside itself, or on another machine that has the same var/, it takes what the first does not have.
+    Several processes, also on machines that share var/, can work on one study.
     """
     from commands.crossval.orders import unit_orders
     from commands.crossval.running import run_units

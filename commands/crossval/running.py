@@ -17,7 +17,9 @@ def run_units(orders: list[dict[str, Any]], workers: int) -> None:
         for arms in _run(_shared(waiting), workers):
             advance(arms)
     if left := sum(not finished(order) for order in waiting):
-        err.print(f"Left to another run of this study: {left} units. When it has ended, the same command tells of all.")
+        err.print(
+            f"{left} units are running in another process of this study. Run the same command again when it has ended."
+        )
 
 
 def _shared(orders: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

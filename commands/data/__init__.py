@@ -59,7 +59,7 @@ def ingest(source: Source = None, root: Root = None, out_: Out = None, set_: Set
         if facts.get(key):
             err.print(f"[yellow]{facts[key]:,}[/] {told}")
     if now.condition != "clean":
-        err.print(f"[yellow]Revision:[/] {words(now)}; the manifest's own digest stands in.")
+        err.print(f"[yellow]Revision:[/] {words(now)}; the manifest's digest is used instead.")
     out.print(f"Revision {facts['revision']}; the manifest is in {target}", soft_wrap=True)
 
 
@@ -69,13 +69,13 @@ def validate(
     root: Root = None,
     out_: Out = None,
     against: Annotated[
-        str | None, typer.Option(metavar="REV", help="Also compare prevalences with those of this revision.")
+        str | None, typer.Option(metavar="REV", help="Also compare prevalence with this revision.")
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List what is expected, and stop.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the checks, and stop.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Check a dataset as the pipeline's gate does; a critical failure gives exit code 1."""
+    """Run the pipeline's data validation; exit code 1 on a critical failure."""
     from rich.markup import escape
 
     import thorax.validation as suite
@@ -121,7 +121,7 @@ def validate(
 
 @app.command()
 def show(source: Source = None, root: Root = None, out_: Out = None, set_: Set = None, json: Json = False) -> None:
-    """Draw a dataset as one page: prevalence, co-occurrence, ages, views, sizes, samples with boxes."""
+    """Write a page about a dataset: prevalence, co-occurrence, ages, views, sizes, samples with boxes."""
     from thorax.datasets import versioning
     from thorax.datasets.ingest import load as read
     from thorax.datasets.page import dataset_page

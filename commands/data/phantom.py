@@ -9,12 +9,12 @@ from commands.console import err, out, print_json, progress, table
 
 app = typer.Typer(no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("make-phantom")
 def make_phantom(
-    target: Annotated[Path, typer.Option("--out", help="The folder to make: missing, empty, or begun the same way.")],
+    target: Annotated[Path, typer.Option("--out", help="Output folder: new, empty, or started with the same options.")],
     count: Annotated[int | None, typer.Option(help="Images; by default data.phantom.count.")] = None,
     size: Annotated[int | None, typer.Option(help="Width and height in pixels; by default data.phantom.size.")] = None,
     seed: Annotated[
@@ -24,11 +24,11 @@ def make_phantom(
     findings: Annotated[
         list[str] | None,
         typer.Option(
-            help="nih14, chexpert-report, or names (with commas, or repeated). Each then shows in 30% of the images "
-            "(less where many are chosen); without it, all show at the rates of NIH's table."
+            help="nih14, chexpert-report, or names (with commas, or repeated). Each then occurs in 30% of the images "
+            "(less where many are chosen); without it, all occur at NIH's rates."
         ),
     ] = None,
-    prevalence: Annotated[float | None, typer.Option(help="The rate of each finding instead.")] = None,
+    prevalence: Annotated[float | None, typer.Option(help="Prevalence of each finding, if not the default.")] = None,
     severity: Annotated[tuple[float, float], typer.Option(help="Lowest and highest: 0.05 is barely visible.")] = (
         0.1,
         1.0,
@@ -41,14 +41,14 @@ def make_phantom(
             "confounder=Effusion:0.9 (the side marker follows it). Repeatable.",
         ),
     ] = None,
-    label_noise: Annotated[float, typer.Option(help="Share of the findings that the labels miss (and make up).")] = 0.0,
-    uncertain: Annotated[float, typer.Option(help="Share of the labels that are −1; chexpert alone.")] = 0.0,
+    label_noise: Annotated[float, typer.Option(help="Share of findings that the labels miss (and add).")] = 0.0,
+    uncertain: Annotated[float, typer.Option(help="Share of labels that are −1; layout chexpert only.")] = 0.0,
     masks: Annotated[bool, typer.Option("--masks", help="Also write a mask of every finding.")] = False,
-    twins: Annotated[bool, typer.Option("--twins", help="Also write every subject in health.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes; 0 means one a core.")] = 0,
+    twins: Annotated[bool, typer.Option("--twins", help="Also write every subject without findings.")] = False,
+    workers: Annotated[int, typer.Option(help="Number of processes; 0 means one per core.")] = 0,
     json: Json = False,
 ) -> None:
-    """Make synthetic radiographs with exact truth; run again to continue what was interrupted."""
+    """Render synthetic radiographs with exact labels. The same command resumes."""
     from thorax.datasets.phantom import generate
     from thorax.datasets.phantom.shift import parse_shift
 
@@ -95,11 +95,11 @@ def _defaults(**given: int | None) -> dict[str, int]:
 
 @app.command("phantom-sheet")
 def phantom_sheet(
-    target: Annotated[
-        Path, typer.Option("--out", help="The picture to write (PNG), or a folder for normals and findings apart.")
-    ] = Path("phantom-sheet.png"),
+    target: Annotated[Path, typer.Option("--out", help="Output PNG, or a folder for separate pictures.")] = Path(
+        "phantom-sheet.png"
+    ),
 ) -> None:
-    """Draw normal phantoms, and every finding at three severities beside its normal twin."""
+    """Draw phantoms without findings, and every finding at three severities beside its twin."""
     from thorax.datasets.phantom.sheet import contact_sheet
 
     contact_sheet(target)
@@ -109,15 +109,15 @@ def phantom_sheet(
 @app.command("phantom-study")
 def phantom_study(
     target: Annotated[Path, typer.Option("--out", help="The plot to write (PNG).")] = Path("phantom-severity.png"),
-    train_subjects: Annotated[int, typer.Option(help="Subjects to learn from, 15 images each.")] = 120,
-    test_subjects: Annotated[int, typer.Option(help="Subjects to test with, 71 images each.")] = 40,
+    train_subjects: Annotated[int, typer.Option(help="Training subjects, 15 images each.")] = 120,
+    test_subjects: Annotated[int, typer.Option(help="Test subjects, 71 images each.")] = 40,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 64,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 25,
-    shuffled: Annotated[bool, typer.Option("--shuffled", help="Shuffle the labels: nothing may be learnt.")] = False,
+    shuffled: Annotated[bool, typer.Option("--shuffled", help="Shuffle the labels, as a control.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
     json: Json = False,
 ) -> None:
-    """Measure how well a small network tells each finding from health, by its severity."""
+    """Measure a small network's AUROC for each finding by severity."""
     from thorax.datasets.phantom import study
 
     images = 15 * train_subjects + (1 + 14 * len(study.SEVERITIES)) * test_subjects
@@ -149,16 +149,14 @@ def phantom_transfer(
     root: Annotated[Path, typer.Option(help="Real radiographs in NIH's layout.")],
     phantoms: Annotated[int, typer.Option(help="Phantoms to pretrain on.")] = 2000,
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 64,
-    epochs: Annotated[int, typer.Option(help="Of every training.")] = 10,
-    scratch_epochs: Annotated[
-        int | None, typer.Option(help="Of the training from scratch; more of them make up for the phantoms not seen.")
-    ] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of every training.")] = 10,
+    scratch_epochs: Annotated[int | None, typer.Option(help="Epochs of the training from scratch.")] = None,
     folds: Annotated[int, typer.Option(help="Patient-grouped folds.")] = 3,
     seeds: Annotated[int, typer.Option(help="Repetitions.")] = 3,
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 2,
     keep: Annotated[
         Path | None,
-        typer.Option(help="Keep the pretrained weights here, such as var/pretrained/custom_cnn.safetensors."),
+        typer.Option(help="Save the pretrained weights to this file."),
     ] = None,
     json: Json = False,
 ) -> None:

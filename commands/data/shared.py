@@ -15,10 +15,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S data.findings=nih14."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Source = Annotated[str | None, typer.Option(help="phantom, nih, chexpert or table. [default: data.source]")]
 Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder. [default: data.root]")]
-Out = Annotated[Path | None, typer.Option("--out", help="Where to write. [default: below paths.var]")]
+Out = Annotated[Path | None, typer.Option("--out", help="Output folder. [default: below paths.var]")]
 
 
 def load(set_: list[str] | None, source: str | None = None, root: Path | None = None) -> "Settings":

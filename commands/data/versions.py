@@ -19,15 +19,15 @@ app = typer.Typer()
 
 @app.command()
 def add(
-    path: Annotated[Path, typer.Argument(help="The folder to bring in; the data root itself to record a change.")],
+    path: Annotated[Path, typer.Argument(help="The dataset's folder, or the data root itself to record a change.")],
     move: Annotated[bool, typer.Option("--move", help="Move the files instead of copying them.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Hard-link the files instead of copying them.")] = False,
-    packed: Annotated[bool, typer.Option("--pack", help="Keep the images in tar shards, not as loose files.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset that is there.")] = False,
+    packed: Annotated[bool, typer.Option("--pack", help="Store the images in tar shards instead of files.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the present dataset.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Bring a dataset's folder in as the data root, and version it with DVC."""
+    """Copy a dataset into the data root, and version it with DVC."""
     from thorax.datasets import bring, pack, versioning
 
     settings = load(set_)
@@ -65,7 +65,7 @@ def add(
 
 @app.command()
 def status(set_: Set = None, json: Json = False) -> None:
-    """Say which revision the data is, and whether the files still match it."""
+    """Show the data revision, and whether the files match it."""
     from thorax.datasets import versioning
 
     settings = load(set_)
@@ -91,7 +91,7 @@ def pull(set_: Set = None, json: Json = False) -> None:
 
 @app.command()
 def push(set_: Set = None, json: Json = False) -> None:
-    """Send the recorded revision to the remote."""
+    """Upload the recorded revision to the remote."""
     from thorax.datasets import versioning
 
     settings = load(set_)
@@ -106,13 +106,13 @@ def push(set_: Set = None, json: Json = False) -> None:
 def diff(
     before: Annotated[str, typer.Argument(metavar="REV1", help="The older revision: a commit, a tag, HEAD~1.")],
     after: Annotated[
-        str, typer.Argument(metavar="REV2", help="The newer one; `workspace` is what lies here.")
+        str, typer.Argument(metavar="REV2", help="The newer revision; `workspace` means the present files.")
     ] = "workspace",
     html: Annotated[Path | None, typer.Option("--html", help="Also write a page.")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Say what changed between two revisions: images, labels, and how frequent each finding is; fetches no image."""
+    """Show what changed between two revisions: images, labels, prevalence. Fetches no images."""
     from thorax.datasets import comparing, revisions
     from thorax.files import write_text
 
@@ -143,7 +143,7 @@ def diff(
 def checkout(
     revision: Annotated[str, typer.Argument(help="A commit, a tag, HEAD~1.")], set_: Set = None, json: Json = False
 ) -> None:
-    """Set the dataset as it was at a revision into a folder of its own; the working one stays as it is."""
+    """Check out a revision of the dataset into its own folder; the working copy does not change."""
     from thorax.datasets import revisions
 
     settings = load(set_)
@@ -159,11 +159,11 @@ def checkout(
 @app.command()
 def pack(
     source: Annotated[Path, typer.Argument(help="The dataset's folder.")],
-    target: Annotated[Path, typer.Argument(help="Where the shards go.")],
-    shard_mib: Annotated[int, typer.Option(min=1, help="Size of a shard.")] = 512,
+    target: Annotated[Path, typer.Argument(help="Output folder.")],
+    shard_mib: Annotated[int, typer.Option(min=1, help="Size of a shard, MiB.")] = 512,
     json: Json = False,
 ) -> None:
-    """Pack a dataset of very many files into tar shards with a manifest; every command reads it as it is."""
+    """Pack a dataset into tar shards with a manifest; every command reads packed datasets."""
     from thorax.datasets import bring
     from thorax.datasets import pack as packing
 
@@ -178,10 +178,10 @@ def pack(
 @app.command()
 def unpack(
     source: Annotated[Path, typer.Argument(help="The packed folder.")],
-    target: Annotated[Path, typer.Argument(help="Where the files go.")],
+    target: Annotated[Path, typer.Argument(help="Output folder.")],
     json: Json = False,
 ) -> None:
-    """Unpack a packed dataset into loose files, each checked against its digest."""
+    """Unpack a packed dataset into files, checking each digest."""
     from thorax.datasets import pack as packing
 
     with progress("Unpacking", None) as advance:

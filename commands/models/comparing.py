@@ -13,12 +13,12 @@ from thorax.errors import GateError
 def compare(
     one: Which = "challenger",
     two: Annotated[str, typer.Argument(help="The other version.")] = "champion",
-    html: Annotated[Path | None, typer.Option(help="Write the whole comparison as one page, with pictures.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Image store for --html; default: found among the runs.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the full comparison with pictures to this page.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Image store for --html. [default: found in the runs]")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Compare two versions on the same test patients, with paired intervals; --html for the whole story."""
+    """Compare two versions on the same test patients, with paired intervals."""
     from dataclasses import asdict
 
     from thorax.registry import contrast
@@ -53,7 +53,7 @@ def compare(
     columns = ("finding", "difference", f"lower {bound}", f"upper {bound}")
     table(title, columns, rows, right=columns[1:])
     if found.mean.low <= 0 <= found.mean.high:
-        out.print("These patients do not tell the two apart.")
+        out.print("The two versions do not differ significantly on these patients.")
     else:
         better = left if found.mean.low > 0 else right
         out.print(f"Version {better.version} ranks these patients better.")
@@ -78,4 +78,4 @@ def diff(
         print_json(found)
         return
     rows = [(name, short(a), short(b)) for name, (a, b) in found.items()]
-    table("What differs", ("what", f"version {left.version}", f"version {right.version}"), rows)
+    table("Differences", ("item", f"version {left.version}", f"version {right.version}"), rows)

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 def promote(
     which: Which,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Although a gate did not pass; needs --reason.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote although a gate failed; needs --reason.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Make a version the champion, which is what the service answers with."""
+    """Make a version the champion, which the service uses."""
     from thorax.registry import promotion
 
     _say(promotion.promote(settings_of(set_), which, reason=reason, force=force), json)
 
 
 def approve(which: Which, reason: Reason, set_: Set = None, json: Json = False) -> None:
-    """Say, as a second person, that a version may be promoted."""
+    """Approve a version for promotion, as a second person."""
     from thorax.registry import promotion
 
     _say(promotion.approve(settings_of(set_), which, reason=reason), json)
@@ -38,14 +38,14 @@ def rollback(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Make the champion before this one the champion again."""
+    """Return to the previous champion."""
     from thorax.registry import promotion
 
     _say(promotion.rollback(settings_of(set_), to, reason=reason), json)
 
 
 def reject(which: Which, reason: Reason, set_: Set = None, json: Json = False) -> None:
-    """Say that a version must not be promoted."""
+    """Reject a version: it cannot be promoted."""
     from thorax.registry import promotion
 
     _say(promotion.reject(settings_of(set_), which, reason=reason), json)
@@ -53,14 +53,14 @@ def reject(which: Which, reason: Reason, set_: Set = None, json: Json = False) -
 
 def audit(
     accept: Annotated[
-        bool, typer.Option("--accept", help="Put a damaged history aside and begin a new one; needs --reason.")
+        bool, typer.Option("--accept", help="Set a damaged history aside and start a new one; needs --reason.")
     ] = False,
     reason: Reason = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Without fetching every bundle.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not fetch the bundles.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Check the history's chain, the registry against it, and every bundle's digests."""
+    """Check the history's hash chain, the registry, and the digests of every bundle."""
     from rich.markup import escape
 
     from thorax.registry import audit as audits
@@ -73,7 +73,11 @@ def audit(
     if json:
         print_json([vars(remark) for remark in found])
     elif found:
-        table("Found", ("", "where", "what"), [(_SEVERITY[r.severity], r.subject, escape(r.text)) for r in found])
+        table(
+            "Findings of the audit",
+            ("", "location", "problem"),
+            [(_SEVERITY[r.severity], r.subject, escape(r.text)) for r in found],
+        )
     else:
         out.print(f"[green]History{' and registry' if quick else ', registry and bundles'} agree.[/]")
     problems = [remark for remark in found if remark.severity == "problem"]

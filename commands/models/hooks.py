@@ -13,12 +13,12 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def add(
-    url: Annotated[str, typer.Argument(help="Where the service listens, as serve.webhook_port says.")],
-    name: Annotated[str, typer.Option(help="What the webhook is called on the server.")] = "thorax-service",
+    url: Annotated[str, typer.Argument(help="Address of the service's serve.webhook_port.")],
+    name: Annotated[str, typer.Option(help="Name of the webhook on the server.")] = "thorax-service",
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Let the server tell an address when an alias is moved, signed with THORAX_WEBHOOK_SECRET."""
+    """Add a webhook that is called when an alias changes, signed with THORAX_WEBHOOK_SECRET."""
     from thorax.registry import webhooks
 
     made = webhooks.add(settings_of(set_), name, url, os.environ.get(webhooks.SECRET, ""))
@@ -26,7 +26,7 @@ def add(
         print_json(made.as_dict())
     else:
         named = f"(webhook {made.id}, {made.name})"
-        out.print(f"The server tells {made.url} of changes, beginning within a minute {named}.", soft_wrap=True)
+        out.print(f"The server notifies {made.url} of changes, within a minute from now {named}.", soft_wrap=True)
         err.print(f"The service needs the same {webhooks.SECRET} in its environment.")
 
 
@@ -54,4 +54,4 @@ def remove(
     if json:
         print_json(gone.as_dict())
     else:
-        out.print(f"The server no longer tells {gone.url}.")
+        out.print(f"The server no longer notifies {gone.url}.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def list_(set_: Set = None, json: Json = False) -> None:
-    """List every version, the newest first."""
+    """List all versions, newest first."""
     from thorax.registry.versions import list_versions
 
     found = list_versions(settings_of(set_))
@@ -41,7 +41,7 @@ def list_(set_: Set = None, json: Json = False) -> None:
 
 
 def show(which: Which = "champion", set_: Set = None, json: Json = False) -> None:
-    """Show where a version comes from, what its gates said, and what became of it."""
+    """Show a version's gates, lineage and decisions."""
     from rich.markup import escape
 
     from thorax.registry.versions import resolve
@@ -56,15 +56,15 @@ def show(which: Which = "champion", set_: Set = None, json: Json = False) -> Non
         f"[bold]{item.name} version {item.version}[/] is {item.state}; aliases: {', '.join(item.aliases) or 'none'}"
     )
     if item.facts.get("synthetic") == "true":
-        out.print("[yellow]Trained on synthetic phantoms: it says nothing about patients.[/]")
+        out.print("[yellow]Trained on synthetic phantoms: its figures do not apply to patients.[/]")
     rows = [(gate.name, SIGN[gate.passed], escape(gate.text)) for gate in item.gates]
     table("Gates", ("gate", "verdict", "found"), rows)
     if item.forced:
         out.print(f"[yellow]Promoted although a gate did not pass:[/] {escape(item.forced)}", soft_wrap=True)
     for one in item.approvals:
         out.print(f"Approved by [bold]{escape(one['who'])}[/] on {one['time'][:10]}: {escape(one['reason'])}")
-    table("Where it comes from", ("what", "value"), [(key, escape(short(value))) for key, value in _chain(item)])
-    table("What became of it", ("when (UTC)", "what", "who", "why"), [told(entry) for entry in entries])
+    table("Lineage", ("item", "value"), [(key, escape(short(value))) for key, value in _chain(item)])
+    table("Decisions", ("time (UTC)", "decision", "user", "reason"), [told(entry) for entry in entries])
 
 
 def _verdict(item: "Version") -> str:
@@ -108,13 +108,11 @@ def history(set_: Set = None, json: Json = False) -> None:
     if json:
         print_json([vars(entry) for entry in entries])
         return
-    table("Decisions, the oldest first", ("when (UTC)", "what", "who", "why"), [told(entry) for entry in entries])
+    table("Decisions, oldest first", ("time (UTC)", "decision", "user", "reason"), [told(entry) for entry in entries])
 
 
-def ui(
-    port: Annotated[int, typer.Option(help="Where to listen, on this machine alone.")] = 5000, set_: Set = None
-) -> None:
-    """Open MLflow's own pages on the runs and models. Ends with Ctrl-C."""
+def ui(port: Annotated[int, typer.Option(help="Port, on this machine only.")] = 5000, set_: Set = None) -> None:
+    """Start MLflow's web pages. Stop with Ctrl-C."""
     from thorax.registry.ui import become_server, needs_server
 
     settings = settings_of(set_)

@@ -13,8 +13,8 @@ from thorax.errors import GateError
 def ensemble(
     versions: Annotated[list[str], typer.Argument(help="At least two versions, by number or alias.")],
     reason: Reason = "",
-    store: Annotated[Path | None, typer.Option(help="Their image store; default: found among the runs here.")] = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Register it though it is no better.")] = False,
+    store: Annotated[Path | None, typer.Option(help="Image store. [default: found in the runs]")] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Register it even if it is not better.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -43,7 +43,7 @@ _COLUMNS = ("gate", "verdict", "found")
 
 def reproduce(
     which: Which = "champion",
-    keep: Annotated[Path | None, typer.Option(help="Keep the scratch project in this new folder.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the temporary project in this new folder.")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -55,9 +55,11 @@ def reproduce(
         print_json(found.as_dict())
     else:
         rows = [(c.what, c.recorded, c.again, _EQUAL[c.equal]) for c in found.origin]
-        table(f"Origin of version {found.version}", ("what", "recorded", "again", ""), rows)
+        table(f"Lineage of version {found.version}", ("item", "recorded", "reproduced", ""), rows)
         rows = [(c.what, c.recorded, c.again, _EQUAL[c.equal]) for c in found.shown()]
-        table("Figures of the test split", ("what", "recorded", "again", ""), rows, right=("recorded", "again"))
+        table(
+            "Figures of the test split", ("item", "recorded", "reproduced", ""), rows, right=("recorded", "reproduced")
+        )
         out.print(found.words())
     if not found.equal:
         raise GateError(

@@ -13,9 +13,9 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S registry.name=lung."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion or challenger.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Which = Annotated[str, typer.Argument(help="Version number, or an alias such as champion or challenger.")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason; stored in the history.")]
 
 SIGN = {True: "[green]passed[/]", False: "[red]failed[/]"}
 

@@ -21,25 +21,25 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override a setting, e.g. -S monitor.min_rows=500."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLOURS = {"quiet": "green", "warning": "yellow", "alarm": "bold red", "too_few": "yellow"}
 
 
 @app.callback()
 def group() -> None:
-    """Watch predictions for drift."""
+    """Monitor predictions for drift."""
 
 
 @app.command()
 def report(
     since: Annotated[
-        str | None, typer.Option(help="From this moment on: 2026-11-22, 2026-11-22T08:00, or 7d, 12h before now.")
+        str | None, typer.Option(help="Start: 2026-11-22, 2026-11-22T08:00, or 7d, 12h before now.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Up to this moment, in the same forms.")] = None,
-    version: Annotated[str | None, typer.Option(help="The version that answered. [default: the champion]")] = None,
+    until: Annotated[str | None, typer.Option(help="End, in the same forms.")] = None,
+    version: Annotated[str | None, typer.Option(help="Model version. [default: the champion]")] = None,
     log: Annotated[Path | None, typer.Option(help="Another prediction log.")] = None,
     target: Annotated[Path | None, typer.Option("--out", help="The report's folder.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The verdict alone: no drawings, no MLflow run.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the verdict: no plots, no MLflow run.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -75,7 +75,7 @@ def history(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """List the windows that were judged, and draw every figure over time on a page that needs no network."""
+    """List the windows, and plot every figure over time on a page."""
     from thorax.monitoring.history import History, history_path
     from thorax.settings import load
 
@@ -95,7 +95,7 @@ def history(
         for item in windows
     ]
     columns = ("until (UTC)", "version", "predictions", "verdict", "furthest beyond their cut-offs")
-    table("Judged windows", columns, rows, right=("predictions",))
+    table("Windows", columns, rows, right=("predictions",))
     page = target or settings.var / "monitoring" / "history.html"
     write_history(settings, page)
     out.print(f"Every figure over time: {page}", soft_wrap=True)
@@ -103,12 +103,12 @@ def history(
 
 @app.command()
 def label(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet: request_id, and a column a finding (1, 0, or blank).")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet: request_id, and a column per finding (1, 0, blank).")],
     log: Annotated[Path | None, typer.Option(help="Another prediction log.")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Bring confirmed findings of earlier answers into the log; they count above what readers said."""
+    """Add confirmed findings of earlier predictions to the log; they override readers' feedback."""
     from thorax.findings import canonical
     from thorax.monitoring.truth import first_few, keep, read_labels
     from thorax.prediction import now
@@ -143,12 +143,12 @@ def label(
 
 @app.command()
 def ack(
-    incident: Annotated[int | None, typer.Argument(help="Its number. [default: the latest that lasts]")] = None,
-    note: Annotated[str, typer.Option(help="What is known or done about it.")] = "",
+    incident: Annotated[int | None, typer.Argument(help="Incident number. [default: the latest open one]")] = None,
+    note: Annotated[str, typer.Option(help="A note.")] = "",
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Say that somebody looks after an incident."""
+    """Acknowledge an incident."""
     from thorax.monitoring.history import History, history_path
     from thorax.monitoring.incidents import Incidents
     from thorax.registry.history import user
@@ -164,7 +164,7 @@ def ack(
 
 @app.command()
 def incidents(set_: Set = None, json: Json = False) -> None:
-    """List the incidents, and the notices that wait to be delivered."""
+    """List incidents, and notices that wait for delivery."""
     from thorax.monitoring.alerts import waiting
     from thorax.monitoring.history import History, history_path
     from thorax.monitoring.incidents import Incidents
@@ -179,16 +179,14 @@ def incidents(set_: Set = None, json: Json = False) -> None:
         (i.id, i.version, i.state, i.opened[:16].replace("T", " "), _named([{"figure": f} for f in i.figures]), i.who)
         for i in found
     ]
-    table("Incidents", ("no.", "version", "state", "opened (UTC)", "what alarmed", "who"), rows)
+    table("Incidents", ("no.", "version", "state", "opened (UTC)", "figures in alarm", "user"), rows)
     for channel, subject, attempts, problem in waiting(history_):
         err.print(f"Not delivered by {channel} after {attempts} tries: {subject} ({problem})", markup=False)
 
 
 @app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Where to listen, on this machine alone.")] = 8000, set_: Set = None
-) -> None:
-    """Open Evidently's own pages on every report. Ends with Ctrl-C."""
+def ui(port: Annotated[int, typer.Option(help="Port, on this machine only.")] = 8000, set_: Set = None) -> None:
+    """Start Evidently's web pages. Stop with Ctrl-C."""
     from thorax.monitoring.evidently import become_ui, workspace_of
     from thorax.settings import load
 
@@ -240,7 +238,7 @@ def show(found: "Examination") -> None:
     ]
     if rows:
         title = f"The furthest of {len(ordered)} figures; a score of 1 is the cut-off"
-        table(title, ("what", "score", "value", "cut-off", "may"), rows, right=("score", "value", "cut-off"))
+        table(title, ("figure", "score", "value", "cut-off", "level"), rows, right=("score", "value", "cut-off"))
     window = verdict.window
     for count, text in ((window.others, "predictions of other versions were left out."), (window.skewed, _SKEWED)):
         if count:

@@ -23,13 +23,13 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def run(
-    quick: Annotated[bool, typer.Option("--quick", help="The verdict alone: no drawings, no MLflow run.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the verdict: no plots, no MLflow run.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Report on what was answered since the last run, decide, and retrain where the alarm asks for it.
+    """Report on the predictions since the last run, decide, and retrain on an alarm.
 
-    Goes on with what an earlier run left unfinished. Exit code 10 on an alarm.
+    Resumes unfinished work of an earlier run. Exit code 10 on an alarm.
     """
     from thorax.settings import load
 
@@ -43,14 +43,12 @@ def run(
 
 
 def watch(
-    every: Annotated[
-        str, typer.Option(help="Pause from one round's beginning to the next's: 30s, 15m, 6h, 1d.")
-    ] = "15m",
-    rounds: Annotated[int | None, typer.Option(min=1, help="End after so many rounds.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Verdicts alone: no drawings, no MLflow runs.")] = False,
+    every: Annotated[str, typer.Option(help="Time between rounds: 30s, 15m, 6h, 1d.")] = "15m",
+    rounds: Annotated[int | None, typer.Option(min=1, help="Stop after this number of rounds.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the verdicts: no plots, no MLflow runs.")] = False,
     set_: Set = None,
 ) -> None:
-    """Run the loop again and again on this machine; Ctrl-C or SIGTERM ends it. A round that fails ends nothing."""
+    """Repeat `run` on this machine until Ctrl-C or SIGTERM. A failed round does not stop it."""
     pause = seconds_of(every)
     from thorax.settings import load
 
@@ -79,7 +77,7 @@ def watch(
 
 
 def retrainings(set_: Set = None, json: Json = False) -> None:
-    """List every retraining: why, what came of it, or where it stands and what failed."""
+    """List every retraining: reason, state, result, errors."""
     from thorax.monitoring.loop.journal import Journal, journal_path
     from thorax.settings import load
 
@@ -102,7 +100,7 @@ def compile_(
     target: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("monitoring.yaml"),
     set_: Set = None,
 ) -> None:
-    """Write the monitoring pipeline as the YAML that a Kubeflow cluster runs."""
+    """Compile the monitoring pipeline to YAML for a Kubeflow cluster."""
     from pipelines.monitoring import compile_monitoring
     from thorax.settings import load
 
@@ -111,11 +109,11 @@ def compile_(
 
 def schedule(
     cron: Annotated[str, typer.Argument(help='Five fields, minute first: "*/15 * * * *" is each quarter of an hour.')],
-    name: Annotated[str, typer.Option(help="Of the schedule; one of this name is replaced.")] = "thorax-monitoring",
+    name: Annotated[str, typer.Option(help="Name of the schedule; an existing one is replaced.")] = "thorax-monitoring",
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Let a Kubeflow cluster run the loop again and again; `thorax pipeline unschedule` ends it."""
+    """Schedule the loop as a recurring run on a cluster; `thorax pipeline unschedule` deletes it."""
     from pipelines.monitoring import schedule_monitoring
     from thorax.settings import load
 

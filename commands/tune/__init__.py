@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 def tune(
     architecture: Annotated[str | None, typer.Option(help="[default: the first of train.architectures]")] = None,
-    trials: Annotated[int, typer.Option(min=0, help="To run now; 0 takes tune.trials, less those that are done.")] = 0,
-    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which no trial begins.")] = None,
-    study: Annotated[str, typer.Option(help="Its name; the same name goes on where it stopped.")] = "study",
-    preset: Annotated[str | None, typer.Option(help="What trials have in common: a file under presets/.")] = None,
-    save: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the best as presets/NAME.yaml.")] = None,
+    trials: Annotated[int, typer.Option(min=0, help="Trials to run now; 0 runs what is left of tune.trials.")] = 0,
+    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds after which no new trial starts.")] = None,
+    study: Annotated[str, typer.Option(help="Name of the study; the same name resumes it.")] = "study",
+    preset: Annotated[str | None, typer.Option(help="Settings common to all trials: a file under presets/.")] = None,
+    save: Annotated[str | None, typer.Option(metavar="NAME", help="Save the best trial as presets/NAME.yaml.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Override.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Search settings of `train` for the highest validation AUROC; Ctrl-C keeps what is done."""
+    """Search the settings of `train` for the highest validation AUROC. Ctrl-C keeps finished trials."""
     from commands.tune.report import result_of, show, write_override
     from thorax.settings import load
 

@@ -91,4 +91,4 @@ class Runs:
                 work()
         except RegistryError as error:
             self._broken = True
-            err.print(f"[yellow]MLflow does not take the trials, the search goes on without it.[/] {error}")
+            err.print(f"[yellow]MLflow does not accept the trials; the search continues without it.[/] {error}")
