@@ -17,7 +17,7 @@ from typing import Any
 from thorax.errors import InputError
 
 #: The project's own packages; imports of anything else are covered by `versions`.
-PACKAGES = ("thorax", "components", "pipelines", "serving", "commands")
+PACKAGES = ("thorax", "components", "pipelines", "serving", "commands", "vocabularies")
 
 #: The packages whose versions can change a model or its figures.
 TRACKED = (

@@ -21,7 +21,13 @@ class Project(OwnProject):
         super().__init__(folder, source, SMALL)
         for name in ("dvc.yaml", ".gitignore"):
             shutil.copy(source / name, folder / name)
-        for name in ("components", "pipelines", "presets", "thorax"):  # what the stages of dvc.yaml depend on
+        for name in (
+            "components",
+            "pipelines",
+            "presets",
+            "thorax",
+            "vocabularies",
+        ):
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.commit("begin")
 

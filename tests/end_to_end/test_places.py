@@ -29,7 +29,7 @@ class Checkout(OwnProject):
     def __init__(self, folder: Path, source: Path, git: bool = True) -> None:
         for name in ("dvc.yaml", ".gitignore", "Makefile", "pyproject.toml", "requirements.lock"):
             shutil.copy(source / name, folder / name)
-        for name in ("components", "pipelines", "presets", "thorax", "serving", "commands"):
+        for name in ("components", "pipelines", "presets", "thorax", "serving", "commands", "vocabularies"):
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         self.python = environment_in(folder)
         self.path = os.environ["PATH"]

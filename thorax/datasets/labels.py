@@ -12,12 +12,9 @@ import numpy as np
 import pandas as pd
 
 from thorax.errors import InputError
-from thorax.findings import NO_FINDING, OTHER_FINDING, SUPPORT_DEVICES
+from thorax.findings import NO_FINDING, OTHER_FINDING, SHIPPED, Vocabulary
 from thorax.manifest import ABSENT, PRESENT, UNCERTAIN, findings_of, label_matrix
 from thorax.settings import Data
-
-#: Columns of a manifest that are findings of no disease.
-_NO_DISEASE = (NO_FINDING, OTHER_FINDING, SUPPORT_DEVICES)
 
 
 def class_labels(manifest: pd.DataFrame, data: Data) -> np.ndarray:
@@ -34,9 +31,9 @@ def class_labels(manifest: pd.DataFrame, data: Data) -> np.ndarray:
         if name in manifest.columns:
             columns.append(label_matrix(manifest, [name]))
         elif name == NO_FINDING:
-            columns.append(_none_of(_any_of(manifest, diseases(manifest))))
+            columns.append(_none_of(_any_of(manifest, diseases(manifest, data.words))))
         elif name == OTHER_FINDING:
-            others = [finding for finding in diseases(manifest) if finding not in data.findings]
+            others = [finding for finding in diseases(manifest, data.words) if finding not in data.findings]
             if not others:
                 raise InputError(
                     "There is no other finding: every published finding was chosen.",
@@ -94,16 +91,16 @@ def truth(labels: np.ndarray, data: Data) -> np.ndarray:
     return out
 
 
-def no_finding(manifest: pd.DataFrame) -> np.ndarray:
+def no_finding(manifest: pd.DataFrame, words: Vocabulary = SHIPPED) -> np.ndarray:
     """Return bool of shape (images,): the image is labelled, or shown by its labels, to have no finding."""
     if NO_FINDING in manifest.columns:
         return np.asarray(manifest[NO_FINDING] == PRESENT, dtype=bool)
-    return np.asarray(_none_of(_any_of(manifest, diseases(manifest)))[:, 0] == PRESENT, dtype=bool)
+    return np.asarray(_none_of(_any_of(manifest, diseases(manifest, words)))[:, 0] == PRESENT, dtype=bool)
 
 
-def diseases(manifest: pd.DataFrame) -> tuple[str, ...]:
-    """Return the finding columns that name a disease: not "no finding", not "other finding", not support devices."""
-    return tuple(name for name in findings_of(manifest) if name not in _NO_DISEASE)
+def diseases(manifest: pd.DataFrame, words: Vocabulary = SHIPPED) -> tuple[str, ...]:
+    """Return the finding columns that name a disease: not "no finding", "other finding", a device or an artefact."""
+    return tuple(name for name in findings_of(manifest) if words.kind(name) == "finding" and name != OTHER_FINDING)
 
 
 def _any_of(manifest: pd.DataFrame, findings: Sequence[str]) -> np.ndarray:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from thorax.datasets.dataset import IMAGE_SUFFIXES, Dataset, image_files, no_boxes, sexes, views
 from thorax.datasets.tables import BLANK, Table, read_table
-from thorax.errors import InputError
-from thorax.findings import KNOWN, NO_FINDING, OTHER_FINDING, SUPPORT_DEVICES, canonical
+from thorax.errors import InputError, nearest
+from thorax.findings import NO_FINDING, OTHER_FINDING, Vocabulary
 from thorax.manifest import ABSENT, PRESENT, UNCERTAIN
 from thorax.settings import Data
 
@@ -53,11 +53,11 @@ def read(root: Path, data: Data) -> Dataset:
             "official_split": "",
         }
     )
-    labels = _labels(table, names.findings)
+    labels = _labels(table, names.findings, data.words)
     for finding, values in labels.items():
         manifest[finding] = values
     if NO_FINDING not in labels:
-        manifest[NO_FINDING] = _no_finding(labels)
+        manifest[NO_FINDING] = _no_finding(labels, data.words)
     return Dataset(manifest, no_boxes(), images=images)
 
 
@@ -80,14 +80,17 @@ def _paths(table: Table, written: pd.Series, root: Path, images: frozenset[str])
     return paths
 
 
-def _labels(table: Table, mapping: Mapping[str, str]) -> dict[str, np.ndarray]:
+def _labels(table: Table, mapping: Mapping[str, str], words: Vocabulary) -> dict[str, np.ndarray]:
     """Return float32 labels a finding, in the order of the vocabulary."""
-    columns = {canonical(str(name)): str(name) for name in table.frame.columns}
-    columns = {finding: name for finding, name in columns.items() if finding in KNOWN and finding != OTHER_FINDING}
+    columns = {words.canonical(str(name)): str(name) for name in table.frame.columns}
+    columns = {finding: name for finding, name in columns.items() if finding in words and finding != OTHER_FINDING}
     for name, column in mapping.items():
-        finding = canonical(name)
-        if finding not in KNOWN:
-            raise InputError(f"data.table.findings: {name!r} is no finding.", f"Known: {', '.join(KNOWN)}.")
+        finding = words.canonical(name)
+        if finding not in words:
+            raise InputError(
+                f"data.table.findings: {name!r} is no finding.",
+                f"{nearest(name, words)} Define a finding of your own under data.vocabulary in params.yaml.",
+            )
         columns[finding] = column
     if not columns:
         raise InputError(
@@ -95,7 +98,7 @@ def _labels(table: Table, mapping: Mapping[str, str]) -> dict[str, np.ndarray]:
             "Name the columns under data.table.findings in params.yaml, such as `Effusion: has_effusion`.",
         )
     labels = {}
-    for finding in sorted(columns, key=KNOWN.index):
+    for finding in sorted(columns, key=list(words).index):
         text = table.column(columns[finding])
         seen = {word: _WORDS.get(word.lower()) for word in text.unique()}
         wrong = [word for word, value in seen.items() if value is None]
@@ -105,9 +108,12 @@ def _labels(table: Table, mapping: Mapping[str, str]) -> dict[str, np.ndarray]:
     return labels
 
 
-def _no_finding(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+def _no_finding(labels: Mapping[str, np.ndarray], words: Vocabulary) -> np.ndarray:
     """Derive "No finding": 0 beside a finding, −1 beside an uncertain one, 1 where all are absent or not mentioned."""
-    matrix = np.stack([values for finding, values in labels.items() if finding != SUPPORT_DEVICES], axis=1)
+    kept = [values for finding, values in labels.items() if words.kind(finding) == "finding"]
+    if not kept:
+        return np.full(len(next(iter(labels.values()))), np.nan, np.float32)
+    matrix = np.stack(kept, axis=1)
     derived = np.where(
         (matrix == PRESENT).any(axis=1), ABSENT, np.where((matrix == UNCERTAIN).any(axis=1), UNCERTAIN, PRESENT)
     )

@@ -133,7 +133,7 @@ def _rows(manifest: pd.DataFrame, data: Data, split: Split) -> tuple[pd.DataFram
     rows = manifest[facts].copy()
     # By the published labels alone, as the data gate divides them before there is a store.
     rows["split"] = splits.assign(manifest, classes, split).to_numpy()
-    rows["filter_no_finding"] = labels.no_finding(manifest) if data.no_finding == "filter" else False
+    rows["filter_no_finding"] = labels.no_finding(manifest, data.words) if data.no_finding == "filter" else False
     learned = labels.targets(found, classes, data, manifest["image_id"].tolist())
     judged = labels.truth(found, data)
     for column, name in enumerate(classes):

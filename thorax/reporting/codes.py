@@ -2,32 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from thorax.prediction import Answer, ModelName, label
+from thorax.findings import PRIVATE, SHIPPED, Vocabulary
+from thorax.prediction import Answer, ModelName
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.sr import CodedConcept
 
-#: Of codes that are this project's own (PS3.16 8.2: private designators begin with 99).
-PRIVATE = "99THORAX"
 MANUFACTURER = "Thorax"
-#: Finding → (code, scheme, meaning).
-_FINDINGS = {
-    "Atelectasis": ("46621007", "SCT", "Atelectasis"),
-    "Cardiomegaly": ("8186001", "SCT", "Cardiomegaly"),
-    "Consolidation": ("95436008", "SCT", "Pulmonary consolidation"),
-    "Edema": ("19242006", "SCT", "Pulmonary edema"),
-    "Effusion": ("60046008", "SCT", "Pleural effusion"),
-    "Emphysema": ("87433001", "SCT", "Pulmonary emphysema"),
-    "Fibrosis": ("51615001", "SCT", "Fibrosis of lung"),
-    "Hernia": ("84089009", "SCT", "Hiatal hernia"),
-    "Infiltration": ("112121", "DCM", "Infiltrate"),
-    "Lung_Opacity": ("112001", "DCM", "Opacity"),
-    "Mass": ("309529002", "SCT", "Mass of lung"),
-    "Nodule": ("27925004", "SCT", "Nodule"),
-    "Pneumonia": ("233604007", "SCT", "Pneumonia"),
-    "Pneumothorax": ("36118008", "SCT", "Pneumothorax"),
-}
 _ANSWERS: dict[Answer, tuple[str, str, str]] = {
     "present": ("52101004", "SCT", "Present"),
     "absent": ("272519000", "SCT", "Absent"),
@@ -35,9 +17,10 @@ _ANSWERS: dict[Answer, tuple[str, str, str]] = {
 }
 
 
-def finding(name: str) -> "CodedConcept":
-    """Return the code of a finding."""
-    return _coded(_FINDINGS.get(name, (name[:16], PRIVATE, label(name).capitalize()[:64])))
+def finding(name: str, words: Vocabulary = SHIPPED) -> "CodedConcept":
+    """Return the code of a finding in a vocabulary: its own, or a private one."""
+    code = words.code(name)
+    return _coded((code.value, code.scheme, code.meaning))
 
 
 def answer(said: Answer) -> "CodedConcept":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +38,9 @@ def _keys(path: Sequence[Any], root: type[BaseModel]) -> list[str]:
     """The keys that are known under a path."""
     section: Any = root
     for part in path:
+        if isinstance(part, int):
+            section = next(iter(get_args(section)), None)
+            continue
         field = section.model_fields.get(part) if hasattr(section, "model_fields") else None
         section = field.annotation if field is not None else None
     return [name for name in getattr(section, "model_fields", {}) if name != "home"]

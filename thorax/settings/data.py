@@ -1,21 +1,21 @@
 """The dataset, its gate, its splits and its preprocessing."""
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from thorax import findings as vocabulary
+from thorax.findings import CHEXPERT_REPORT, NO_FINDING, OTHER_FINDING, SHIPPED, Definitions, Vocabulary
 from thorax.settings.base import Count, Positive, Section, Share
 from thorax.settings.reading import Dicom
 
 Uncertainty = Literal["zeros", "ones", "ignore", "smooth_ones", "smooth_zeros"]
 
 
-def _resolve_findings(value: Any) -> Any:
-    if isinstance(value, (str, list, tuple)):
-        return vocabulary.resolve(value)
-    return value
+def _definitions(value: Any) -> Any:
+    """A bare list is one of findings; nothing is no definition."""
+    return {"findings": value or ()} if isinstance(value, (list, tuple, type(None))) else value
 
 
 class UncertainPolicy(Section):
@@ -28,16 +28,9 @@ class UncertainPolicy(Section):
     smooth_ones: tuple[Share, Share] = (0.55, 0.85)
     smooth_zeros: tuple[Share, Share] = (0.0, 0.3)
 
-    @model_validator(mode="after")
-    def _findings_are_known(self) -> "UncertainPolicy":
-        for name in self.__pydantic_extra__:
-            vocabulary.resolve([name])
-        return self
-
     def of(self, finding: str) -> Uncertainty:
         """Return the policy of one finding."""
-        named = {vocabulary.canonical(name): policy for name, policy in self.__pydantic_extra__.items()}
-        return named.get(finding, self.default)
+        return self.__pydantic_extra__.get(finding, self.default)
 
 
 class TableColumns(Section):
@@ -66,7 +59,9 @@ class Data(Section):
 
     source: Literal["phantom", "nih", "chexpert", "table"] = "phantom"
     root: Path = Path("data")
-    findings: Annotated[tuple[str, ...], BeforeValidator(_resolve_findings)] = vocabulary.CHEXPERT_REPORT
+    #: The user's definitions of findings; `words` has them over the shipped ones.
+    vocabulary: Annotated[Definitions, BeforeValidator(_definitions)] = Definitions()
+    findings: tuple[str, ...] = CHEXPERT_REPORT
     no_finding: Literal["exclude", "class", "filter"] = "exclude"
     other_finding: Literal["exclude", "class"] = "exclude"
     views: Literal["frontal", "all"] = "frontal"
@@ -75,11 +70,32 @@ class Data(Section):
     table: TableColumns = TableColumns()
     phantom: PhantomDefaults = PhantomDefaults()
 
+    @field_validator("findings", mode="before")
+    @classmethod
+    def _resolved(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, (str, list, tuple)) and "vocabulary" in info.data:
+            return SHIPPED.merged(info.data["vocabulary"]).resolve(value)
+        return value
+
+    @field_validator("uncertain", mode="after")
+    @classmethod
+    def _of_findings(cls, value: UncertainPolicy, info: ValidationInfo) -> UncertainPolicy:
+        named = value.__pydantic_extra__
+        if not named or "vocabulary" not in info.data:
+            return value
+        words = SHIPPED.merged(info.data["vocabulary"])
+        return value.model_copy(update={words.resolve([name])[0]: policy for name, policy in named.items()})
+
+    @functools.cached_property
+    def words(self) -> Vocabulary:
+        """The run's vocabulary: the shipped definitions, and `vocabulary` over them."""
+        return SHIPPED.merged(self.vocabulary)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The findings that a network learns, in the order of its outputs."""
-        extra: tuple[str, ...] = (vocabulary.NO_FINDING,) if self.no_finding == "class" else ()
-        extra += (vocabulary.OTHER_FINDING,) if self.other_finding == "class" else ()
+        extra: tuple[str, ...] = (NO_FINDING,) if self.no_finding == "class" else ()
+        extra += (OTHER_FINDING,) if self.other_finding == "class" else ()
         return tuple(dict.fromkeys((*self.findings, *extra)))
 
 

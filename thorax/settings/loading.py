@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from thorax.errors import SettingsError, ThoraxError
 from thorax.files import digest_json, sqlite_url
+from thorax.findings import Definitions
 from thorax.proxies import bypass, completed
 from thorax.settings.base import Positive, Section, explain
 from thorax.settings.cluster import Cluster
@@ -160,7 +161,7 @@ def parse(tree: dict[str, Any], home: Path, origin: str = "settings") -> Setting
         SettingsError: names every wrong key or value by its path.
     """
     try:
-        return Settings.model_validate({**tree, "home": home})
+        return Settings.model_validate({**_with_vocabulary(tree, home), "home": home})
     except ValidationError as error:
         lines = [explain(item, Settings) for item in error.errors()]
         raise SettingsError(
@@ -168,6 +169,15 @@ def parse(tree: dict[str, Any], home: Path, origin: str = "settings") -> Setting
         ) from error
     except ThoraxError as error:
         raise SettingsError(f"{origin}: {error.message}", error.mend) from error
+
+
+def _with_vocabulary(tree: dict[str, Any], home: Path) -> dict[str, Any]:
+    """Put the definitions of the file that `data.vocabulary` names in its place, so that they travel with the run."""
+    data = tree.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("vocabulary"), str):
+        return tree
+    definitions = Definitions.read(home / data["vocabulary"])
+    return {**tree, "data": {**data, "vocabulary": definitions.model_dump(mode="json", exclude_defaults=True)}}
 
 
 def _is_path(keys: Sequence[str]) -> bool:

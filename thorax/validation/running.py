@@ -103,7 +103,7 @@ def _tables(
     manifest: pd.DataFrame, boxes: pd.DataFrame, data: Data, bounds: Validation, splits: pd.Series | None
 ) -> dict[str, pd.DataFrame]:
     """Return the subjects that the tables alone give."""
-    tables = {"image": subjects.images(manifest), "patient": subjects.patients(manifest, splits)}
+    tables = {"image": subjects.images(manifest, data.words), "patient": subjects.patients(manifest, splits)}
     faults: dict[str, str | None] = dict.fromkeys(data.classes)
     try:
         found = labelling.class_labels(manifest, data)

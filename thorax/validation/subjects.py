@@ -3,30 +3,31 @@
 A cell of a fault column is empty where all is well, and else says what is wrong: a failing row explains itself.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from thorax.files import read_json
-from thorax.findings import KNOWN, NO_FINDING
+from thorax.findings import SHIPPED, Vocabulary
 from thorax.manifest import ABSENT, PRESENT, SPLITS, UNCERTAIN, findings_of, label_matrix
 
 # A box may reach this far over the edge, as a fraction of the image: published coordinates are rounded.
 _EDGE = 0.005
 
 
-def images(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return what the table alone tells, a row an image, keyed by image id."""
+def images(manifest: pd.DataFrame, words: Vocabulary = SHIPPED) -> pd.DataFrame:
+    """Return what the table alone shows, a row an image, keyed by image id."""
     frame = manifest[["image_id", "path", "patient_id", "view", "sex", "age"]].copy()
     # GX compares plain objects several times faster than pandas' string type.
     text = ["image_id", "path", "patient_id", "view", "sex"]
     frame[text] = frame[text].astype(object).where(frame[text].notna(), None)
     frame["label_fault"] = label_faults(manifest)
-    frame["contradiction"] = contradictions(manifest)
+    frame["contradiction"] = contradictions(manifest, words)
     frame["path_fault"] = path_faults(frame["path"])
-    frame["finding_in_path"] = findings_in_path(frame["path"])
+    frame["finding_in_path"] = findings_in_path(frame["path"], words)
     frame["misnamed"] = misnamed(frame["image_id"], frame["patient_id"])
     duplicated = manifest["sha256"].fillna("").astype(str)
     frame["sha256"] = duplicated.where(duplicated != "", None).astype(object)
@@ -42,14 +43,15 @@ def label_faults(manifest: pd.DataFrame) -> pd.Series:
     return _sentences(wrong, lambda row, column: f"{names[column]}={manifest[names[column]].iloc[row]}")
 
 
-def contradictions(manifest: pd.DataFrame) -> pd.Series:
-    """Name findings that stand beside "No finding"; devices do not count."""
-    if NO_FINDING not in manifest:
+def contradictions(manifest: pd.DataFrame, words: Vocabulary = SHIPPED) -> pd.Series:
+    """Name the pairs of findings that exclude each other and stand on one image."""
+    names = findings_of(manifest)
+    pairs = [pair for pair in itertools.combinations(names, 2) if words.exclude(*pair)]
+    if not pairs:
         return pd.Series([None] * len(manifest), dtype=object)
-    names = [name for name in findings_of(manifest) if name not in (NO_FINDING, "Support_Devices")]
-    healthy = (manifest[NO_FINDING] == PRESENT).to_numpy()
-    beside = (manifest[names] == PRESENT).to_numpy() & healthy[:, None]
-    return _sentences(beside, lambda row, column: names[column])
+    present = {name: (manifest[name] == PRESENT).to_numpy() for name in {name for pair in pairs for name in pair}}
+    both = np.stack([present[one] & present[other] for one, other in pairs], axis=1)
+    return _sentences(both, lambda row, column: f"{pairs[column][0]} and {pairs[column][1]}")
 
 
 def path_faults(paths: pd.Series) -> pd.Series:
@@ -61,9 +63,9 @@ def path_faults(paths: pd.Series) -> pd.Series:
     return faults.mask(empty, "no path")
 
 
-def findings_in_path(paths: pd.Series) -> pd.Series:
+def findings_in_path(paths: pd.Series, names: Iterable[str] = SHIPPED) -> pd.Series:
     """Name the finding that a path gives away."""
-    words = sorted({name.lower().replace("_", "[ _-]?") for name in KNOWN}, key=len, reverse=True)
+    words = sorted({name.lower().replace("_", "[ _-]?") for name in names}, key=len, reverse=True)
     text = paths.fillna("").astype(str).str.lower()
     found = text.str.extract(f"({'|'.join(words)})", expand=False)
     return found.astype(object).where(found.notna(), None)

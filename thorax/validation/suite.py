@@ -93,13 +93,17 @@ def _table(bounds: Validation) -> Iterator[Expectation]:
     )
     yield Expectation("labels_known", "image", _NULL, "Every label is 1, 0, −1 or empty.", "label_fault")
     yield Expectation(
-        "labels_consistent", "image", _NULL, "No image has both No_Finding and a finding.", "contradiction"
+        "labels_consistent",
+        "image",
+        _NULL,
+        "No image has findings that exclude each other, such as No_Finding and a finding.",
+        "contradiction",
     )
     yield Expectation(
         "labels_mostly_consistent",
         "image",
         _NULL,
-        f"At most {bounds.max_faulty_share:.0%} of the images have both No_Finding and a finding.",
+        f"At most {bounds.max_faulty_share:.0%} of the images have findings that exclude each other.",
         "contradiction",
         mostly,
     )

@@ -49,7 +49,7 @@ def test_columns_are_mapped_and_words_are_understood(folder):
     assert manifest["patient_id"].tolist() == ["007", "009", "008"]
     assert manifest["view"].tolist() == ["PA", "LATERAL", "AP"]
     assert manifest["sex"].tolist() == ["M", "F", "F"]
-    assert findings_of(manifest) == ("Cardiomegaly", "Effusion", "Edema", "No_Finding")
+    assert findings_of(manifest) == ("Edema", "Effusion", "Cardiomegaly", "No_Finding")
     np.testing.assert_array_equal(manifest["Effusion"], [1, 0, -1])
     np.testing.assert_array_equal(manifest["Edema"], [0, 0, np.nan])
     np.testing.assert_array_equal(manifest["Cardiomegaly"], [1, 0, 0])

@@ -1,0 +1,1 @@
+"""Definitions of findings, as data: `findings.yaml`. Only `thorax.findings` reads it."""
