@@ -29,6 +29,8 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing the locked packages (about 6 GB the first time) …"
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@# A relative path: Python 3.12 cannot read another alphabet there where LC_ALL is C.
+	@for site in $(VENV)/lib/python3*/site-packages; do printf '../../../..\n' > "$$site/thorax.pth"; done
 	@git ls-files --error-unmatch Makefile >/dev/null 2>&1 || $(BIN)/dvc config --quiet --local core.no_scm true
 	@touch $@
 

@@ -70,11 +70,12 @@ class Lines:
         elif kind == "end":
             self._running.pop(name, None)
             line = f"{name} done in {event['seconds']:.1f} s"
-        elif kind == "error":
+        elif kind in ("message", "warning"):
+            line = f"{name}: {event['text']}"
+        else:
+            # What stopped a step is printed as the command's error.
             self._running.pop(name, None)
             return
-        else:
-            line = f"{name}: {event['text']}"
         err.print(line, markup=False)
         self.heartbeat.printed()
 
