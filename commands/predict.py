@@ -144,11 +144,11 @@ def _one(answerer: "Answerer", file: Path, folder: Path) -> "tuple[Prediction, d
 def _show(file: Path, prediction: "Prediction") -> None:
     from rich.markup import escape
 
-    from thorax.prediction import label, percent
+    from thorax.prediction import percent
 
     rows: list[tuple[Any, ...]] = [
         (
-            label(answer.finding),
+            answer.label,
             percent(answer.probability),
             _WORDS[answer.answer],
             "" if answer.lower is None else f"{answer.lower:.2f}",

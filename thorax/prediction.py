@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from thorax.findings import SHIPPED, Code
+
 Answer = Literal["present", "absent", "uncertain"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -43,6 +45,9 @@ class Heat(_Record):
 class FindingAnswer(_Record):
     """The answer for one finding.
 
+    `display` is its name in text and `code` its code for reports, both from the vocabulary of the model; empty in
+    answers of earlier releases.
+
     `answer` is "absent" where the calibrated `probability` is below `lower`, "present" where it is above `upper`, and
     "uncertain" between. `threshold`, the operating point that evaluation reports, lies between the two. `uncertainty`
     is the binary entropy in bits, 0 to 1.
@@ -52,6 +57,8 @@ class FindingAnswer(_Record):
     """
 
     finding: str
+    display: str = ""
+    code: Code | None = None
     probability: Share
     answer: Answer
     lower: Share | None = None
@@ -62,6 +69,11 @@ class FindingAnswer(_Record):
     heat: Heat | None = None
     decision: Annotated[bool, Field(json_schema_extra={"deprecated": True})]
     conformal: Annotated[Answer, Field(json_schema_extra={"deprecated": True})] = "uncertain"  # always `answer`
+
+    @property
+    def label(self) -> str:
+        """Its name as text shows it in mid-sentence."""
+        return self.display or SHIPPED.display(self.finding)
 
     @model_validator(mode="before")
     @classmethod
@@ -182,15 +194,6 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def label(finding: str) -> str:
-    """Return a finding's name as a person writes it.
-
-    >>> label("Pleural_Thickening")
-    'pleural thickening'
-    """
-    return finding.replace("_", " ").lower()
-
-
 def percent(probability: float) -> str:
     """Return a probability as a person says it, never as a certainty.
 
@@ -226,12 +229,12 @@ def summarise(
         parts.append("This image is outside the model's training data. Do not rely on the findings below.")
         parts += (outside or {}).values()
     top = max(answers, key=lambda answer: answer.probability)
-    parts.append(f"Highest probability: {label(top.finding)}, {percent(top.probability)} ({top.answer}).")
+    parts.append(f"Highest probability: {top.label}, {percent(top.probability)} ({top.answer}).")
     for word in ("present", "uncertain", "absent"):
-        named = [label(one.finding) for one in answers if one.answer == word]
+        named = [one.label for one in answers if one.answer == word]
         if named:
             parts.append(f"{word.capitalize()}: {listed(named)}.")
-    parts.append(f"The model assessed {listed([label(a.finding) for a in answers])} only.")
+    parts.append(f"The model assessed {listed([one.label for one in answers])} only.")
     if synthetic:
         parts.append("The model was trained on synthetic phantoms. Its output does not apply to patients.")
     return " ".join(parts)

@@ -109,7 +109,6 @@ def label(
     json: Json = False,
 ) -> None:
     """Add confirmed findings of earlier predictions to the log; they override readers' feedback."""
-    from thorax.findings import canonical
     from thorax.monitoring.truth import first_few, keep, read_labels
     from thorax.prediction import now
     from thorax.prediction_log import PredictionLog, log_path, place_of, read_feedback
@@ -118,8 +117,8 @@ def label(
 
     settings = load(overrides=set_ or ())
     place = log if log is not None else place_of(settings)
-    known = [canonical(name.removeprefix("p_")) for name in columns_in(place) if name.startswith("p_")]
-    labels = read_labels(file, known)
+    known = [name.removeprefix("p_") for name in columns_in(place) if name.startswith("p_")]
+    labels = read_labels(file, known, settings.data.words)
     writer = PredictionLog(place, salt=None if log is not None else log_path(settings.var).with_name("salt"))
     try:
         with progress("Labelling", len(labels.said)) as advance:

@@ -16,7 +16,8 @@ from serving.page.export import PLAIN, pdf
 from serving.page.gallery import Example, examples
 from serving.upload import SEXES, VIEWS
 from thorax.errors import ThoraxError
-from thorax.prediction import label, listed
+from thorax.findings import upper_first
+from thorax.prediction import listed
 
 HERE = Path(__file__).resolve().parent
 ROLES = [
@@ -114,8 +115,10 @@ class Page:
             self._client.feedback(prediction.request_id, findings, role)  # type: ignore[arg-type]
         except ThoraxError as error:
             return f"⚠ Not saved. {error.message} {error.mend}"
-        named = {kind: [label(one) for one, is_there in findings.items() if is_there == kind] for kind in (True, False)}
-        said = [f"{word} {listed(named[kind])}" for kind, word in ((True, "present"), (False, "absent")) if named[kind]]
+        said = []
+        for word, is_there in (("present", True), ("absent", False)):
+            if named := [one.label for one in prediction.findings if findings[one.finding] == is_there]:
+                said.append(f"{word} {listed(named)}")
         return f"✔ Feedback saved: {'; '.join(said)}. Submit again to correct it."
 
     def _answer(self, content: bytes, **given: Any) -> tuple[Any, ...]:
@@ -123,7 +126,7 @@ class Page:
             answer = self._client.explain(content, draw="layer", **given)
         except ThoraxError as error:
             return self._nothing(markup.refused(error.message, error.mend))
-        choices = [(label(one.finding).capitalize(), one.finding) for one in answer.prediction.findings]
+        choices = [(upper_first(one.label), one.finding) for one in answer.prediction.findings]
         return (
             answer,
             markup.result(answer),

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from serving.contract import Explanation
 from serving.page.markup import about, first_shown, likeness, named, uncertainty_word, verdict_of
-from thorax.prediction import FindingAnswer, label, percent
+from thorax.findings import upper_first
+from thorax.prediction import FindingAnswer, percent
 
 #: A4 at 150 dots an inch.
 _WIDTH, _HEIGHT, _DPI, _MARGIN = 1240, 1754, 150, 90
@@ -55,7 +56,7 @@ class _Sheet:
         """Write one finding's row, with its bar."""
         size = min(20, tall - 8)
         words = (
-            label(answer.finding).capitalize(),
+            upper_first(answer.label),
             percent(answer.probability),
             "",
             "" if answer.lower is None or answer.upper is None else f"{answer.lower:.0%}–{answer.upper:.0%}",
@@ -139,7 +140,7 @@ def _pictures(page: _Sheet, answer: Explanation, height: int) -> None:
     pictures = [(base, "Radiograph")]
     if shown:
         box = answer.prediction.of(shown).box
-        said = f"Heatmap of {label(shown)}" + ("; box: its hottest region" if box else "")
+        said = f"Heatmap of {answer.prediction.of(shown).label}" + ("; box: its hottest region" if box else "")
         pictures.append((_heated(base, answer, shown), said))
     for number, (picture, said) in enumerate(pictures):
         x = _MARGIN + number * (max(base.width, 420) + gap)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from html import escape
 
 from serving.contract import Explanation
+from thorax.findings import upper_first
 from thorax.prediction import (
     Answer,
     FindingAnswer,
@@ -11,7 +12,6 @@ from thorax.prediction import (
     ModelName,
     Novelty,
     Prediction,
-    label,
     listed,
     percent,
 )
@@ -96,12 +96,12 @@ def headline(prediction: Prediction) -> str:
     said = " · ".join(f"{word}: {listed(names)}" for word, names in groups.items() if names)
     absent = _answered(prediction, "absent")
     return said or (
-        f"All {len(absent)} findings absent" if len(absent) > 1 else f"{listed(absent).capitalize()} absent"
+        f"All {len(absent)} findings absent" if len(absent) > 1 else f"{upper_first(listed(absent))} absent"
     )
 
 
 def _answered(prediction: Prediction, kind: Answer) -> list[str]:
-    return [label(one.finding) for one in prediction.findings if one.answer == kind]
+    return [one.label for one in prediction.findings if one.answer == kind]
 
 
 def viewer(answer: Explanation, chosen: str) -> str:
@@ -156,7 +156,7 @@ def table(prediction: Prediction, chosen: str) -> str:
 
 def row(answer: FindingAnswer, chosen: str) -> str:
     """Return one finding's row."""
-    name = escape(label(answer.finding)).capitalize()
+    name = escape(upper_first(answer.label))
     value = escape(answer.finding, quote=True)
     sign, word = _WORDS[answer.answer]
     checked = " checked" if answer.finding == chosen else ""

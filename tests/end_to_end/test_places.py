@@ -5,18 +5,15 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from own_project import SMALL, OwnProject
+from own_project import SMALL, OwnProject, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -64,30 +61,6 @@ def environment_in(folder: Path) -> Path:
         script.chmod(0o755)
     (folder / ".venv" / ".ready").touch()
     return python
-
-
-@contextmanager
-def served(checkout: Checkout) -> Iterator[str]:
-    """Serve the champion as a person does; yield the service's address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    command = checkout.command("serve", "--no-page", "--port", address.rpartition(":")[2])
-    service = subprocess.Popen(
-        command, cwd=checkout.folder, env=checkout.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 200
-    try:
-        while True:
-            assert service.poll() is None and time.monotonic() < deadline, service.stderr and service.stderr.read()
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{address}/readyz", timeout=5).status_code == httpx.codes.OK:
-                    break
-            time.sleep(0.2)
-        yield address
-    finally:
-        service.send_signal(signal.SIGTERM)
-        service.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")

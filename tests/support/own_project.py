@@ -2,13 +2,18 @@
 
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import yaml
 
 from thorax.events import read_events
@@ -107,3 +112,27 @@ class OwnProject:
     def at_work(self, step: str, run: int = 1) -> bool:
         """Whether a step of the latest run has begun its work, once so many runs were begun."""
         return any(event["step"] == step and event["event"] == "progress" for event in self.events(run))
+
+
+@contextmanager
+def served(checkout: OwnProject) -> Iterator[str]:
+    """Serve the champion as a person does; yield the service's address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = checkout.command("serve", "--no-page", "--port", address.rpartition(":")[2])
+    service = subprocess.Popen(
+        command, cwd=checkout.folder, env=checkout.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    try:
+        while True:
+            assert service.poll() is None and time.monotonic() < deadline, service.stderr and service.stderr.read()
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{address}/readyz", timeout=5).status_code == httpx.codes.OK:
+                    break
+            time.sleep(0.2)
+        yield address
+    finally:
+        service.send_signal(signal.SIGTERM)
+        service.communicate(timeout=60)

@@ -7,6 +7,7 @@ import numpy as np
 
 from thorax.calibration.conformal import ABSENT
 from thorax.explain import box_from_map, map_statistics, upsample
+from thorax.findings import SHIPPED, Vocabulary
 from thorax.imaging import Placement
 from thorax.prediction import Box, FindingAnswer, Heat, Novelty
 
@@ -51,6 +52,7 @@ def answer(
     views: Sequence[str],
     spots: Sequence[Placement] | None = None,
     watched: "Watched | None" = None,
+    words: Vocabulary = SHIPPED,
 ) -> list[tuple[tuple[FindingAnswer, ...], Novelty]]:
     """Turn outputs into answers.
 
@@ -61,6 +63,7 @@ def answer(
         views: of each image; cut-offs may differ between them.
         spots: where each image lies in it; without them no boxes are drawn up.
         watched: where findings are usually looked for; without it agreement stays unknown.
+        words: the model's vocabulary: display names and codes.
 
     Returns:
         One pair an image: its findings' answers, and how far it lies from the known.
@@ -82,6 +85,8 @@ def answer(
             answers.append(
                 FindingAnswer(
                     finding=finding,
+                    display=words.display(finding),
+                    code=words.code(finding),
                     probability=float(probabilities[i, j]),
                     threshold=float(thresholds[j]),
                     answer=str(said[i, j]),  # type: ignore[arg-type]

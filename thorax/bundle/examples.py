@@ -9,7 +9,7 @@ from PIL import Image
 from thorax.bundle.reference import rows_of
 from thorax.calibration.outputs import read_outputs
 from thorax.files import write_json
-from thorax.prediction import label
+from thorax.findings import SHIPPED
 
 if TYPE_CHECKING:
     from thorax.calibration import Calibration
@@ -56,7 +56,9 @@ def _choose(
     alone = present.sum(axis=1) == 1
     for j, finding in enumerate(calibration.findings[:_POSITIVES]):
         take(
-            "positive", f"Phantom with {label(finding)}", np.where(present[:, j], probabilities[:, j] + alone, -np.inf)
+            "positive",
+            f"Phantom with {SHIPPED.display(finding)}",
+            np.where(present[:, j], probabilities[:, j] + alone, -np.inf),
         )
     clear = ~present.any(axis=1)
     take("negative", "Phantom without a finding", np.where(clear, -probabilities.max(axis=1), -np.inf))

@@ -17,6 +17,7 @@ from thorax.bundle.precision import Choice, Record, Wanted
 from thorax.bundle.scope import Scope
 from thorax.bundle.session import CPU, OUTPUTS, Session
 from thorax.errors import BundleError, InputError
+from thorax.findings import SHIPPED, Definitions, Vocabulary
 from thorax.prediction import (
     ImageReport,
     ModelName,
@@ -72,6 +73,13 @@ class BundleInfo(BaseModel):
     precision: Record | None = None
     #: What it is made for; a bundle of release 0.1 states nothing, and nothing is outside it.
     scope: Scope = Scope()
+    #: Definitions of its findings; a bundle of release 0.1 has none, and the shipped ones hold.
+    vocabulary: Definitions = Definitions()
+
+    @functools.cached_property
+    def words(self) -> Vocabulary:
+        """The vocabulary that the model was trained with."""
+        return SHIPPED.merged(self.vocabulary)
 
 
 class Bundle:
@@ -221,7 +229,7 @@ class Bundle:
 
         spots = [self.spot(r) for r in radiographs]
         views = [r.view or "unknown" for r in radiographs]
-        answers = answer(self.calibration, inputs, outputs, views, spots, self.watched)
+        answers = answer(self.calibration, inputs, outputs, views, spots, self.watched, self.info.words)
         embeddings = self.watched.embed(outputs[1]).tolist() if self.watched is not None else [()] * len(answers)
         model, rule, scope = self.model, self.calibration.refer_rule, self.info.scope
         predictions = []

@@ -116,6 +116,7 @@ def _describe(network: dict[str, Any], store: ImageStore, lineage: dict[str, Any
         "preprocessing": {"size": int(store.size)} | dict(store.info["preprocessing"]),
         "revision": str(store.info.get("revision", "")),
         "scope": Scope.of(store.rows.iloc[store.indices("train")]).model_dump(mode="json"),
+        "vocabulary": store.info.get("vocabulary", {}),
         "source": str(store.info.get("source", "")),
         "synthetic": bool(store.info.get("synthetic")),
         "split_digest": str(store.info.get("split_digest", "")),

@@ -61,7 +61,7 @@ class ReferRule:
 
     def reasons(self, answers: "Sequence[FindingAnswer]", novelty: "Novelty") -> tuple[str, ...]:
         """Say why an image is referred, one sentence a reason; empty where it is not."""
-        from thorax.prediction import label, listed
+        from thorax.prediction import listed
 
         said = []
         if "ood" in self.when and novelty.out:
@@ -70,15 +70,15 @@ class ReferRule:
                 f"{novelty.cutoff:.2f}); it may not be a frontal chest radiograph."
             )
         p, words = np.array([one.probability for one in answers]), np.array([one.answer for one in answers])
-        doubts = dict(zip([one.finding for one in answers], doubt(p, words).tolist(), strict=True))
+        doubts = dict(zip([one.label for one in answers], doubt(p, words).tolist(), strict=True))
         if "errors" in self.when and (expected := sum(doubts.values())) > self.cutoff:
-            worst = [label(one) for one in sorted(doubts, key=doubts.__getitem__, reverse=True)[:_NAMED]]
+            worst = sorted(doubts, key=doubts.__getitem__, reverse=True)[:_NAMED]
             said.append(
                 f"The model is likely to be wrong on this image: {expected:.1f} of {len(answers)} answers are "
                 f"expected to be wrong (cut-off {self.cutoff:.1f}), most likely {listed(worst)}."
             )
         unsure = [
-            label(one.finding)
+            one.label
             for one in answers
             if ("conformal" in self.when and one.answer == "uncertain")
             or ("entropy" in self.when and one.uncertainty > self.entropy)

@@ -15,6 +15,7 @@ from thorax.calibration.outputs import Outputs, read_outputs
 from thorax.calibration.referral import fit_rule
 from thorax.errors import InputError
 from thorax.files import read_json
+from thorax.findings import SHIPPED, Definitions, Vocabulary
 from thorax.settings import Calibration as Settings
 
 #: A group (a view) has conformal cut-offs of its own from this many images of either kind on.
@@ -29,11 +30,13 @@ class Surroundings:
         views: (N,) the view of each calibration image.
         train_thumbnails: (M, 64), of the training images.
         calibration_thumbnails: (N, 64), of the calibration images.
+        words: the run's vocabulary; the sensitivity that it wants of a finding wins over what the settings aim at.
     """
 
     views: np.ndarray
     train_thumbnails: np.ndarray
     calibration_thumbnails: np.ndarray
+    words: Vocabulary = SHIPPED
 
 
 def calibrate(
@@ -85,7 +88,9 @@ def look_up(store_dir: Path | str, train: Outputs, calibration: Outputs) -> Surr
         rows.append(np.array([place[str(name)] for name in outputs.image_id], dtype=np.int64))
     return Surroundings(
         store.rows["view"].fillna("unknown").astype(str).to_numpy()[rows[1]],
-        *(thumbnails(store.images(part)) for part in rows),
+        thumbnails(store.images(rows[0])),
+        thumbnails(store.images(rows[1])),
+        SHIPPED.merged(Definitions.model_validate(store.info.get("vocabulary", {}))),
     )
 
 
@@ -103,7 +108,7 @@ def fit(
         outputs: of the calibration split; patients in it were not trained on.
         train_features: (M, D), what out-of-distribution scores compare with.
         settings: the section `calibration`.
-        around: views and thumbnails, where they are at hand.
+        around: views, thumbnails and wanted sensitivities, where they are at hand.
 
     Raises:
         InputError: there is no image in the calibration split.
@@ -119,9 +124,17 @@ def fit(
         min_positives=settings.min_positives,
     )
     views = around.views if around is not None and settings.conformal_by_view else None
+    words = SHIPPED if around is None else around.words
+    wanted = {name: value for name in findings if (value := words.sensitivity(name)) is not None}
+    aims = [
+        settings.model_copy(update={"operating_point": "sensitivity", "target": wanted[name]})
+        if name in wanted
+        else settings
+        for name in findings
+    ]
     fitted = Calibration(
         findings=findings,
-        by_finding=tuple(_finding(outputs, i, one, settings, views) for i, one in enumerate(chosen)),
+        by_finding=tuple(_finding(outputs, i, one, aims[i], views) for i, one in enumerate(chosen)),
         ood=fit_ood(
             train_features,
             outputs.features,
@@ -138,6 +151,7 @@ def fit(
             "method": settings.method,
             "operating_point": settings.operating_point,
             "target": settings.target,
+            "sensitivities": wanted,
             "promised": dict(zip(("missed", "false"), promised(settings), strict=True)),
             "ood_quantile": settings.ood_quantile,
         },

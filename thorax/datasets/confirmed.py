@@ -20,7 +20,7 @@ from thorax.datasets.dataset import Dataset
 from thorax.datasets.tables import BLANK, Table, read_table
 from thorax.errors import InputError
 from thorax.files import atomic_path, write_text
-from thorax.findings import NO_FINDING
+from thorax.findings import NO_FINDING, SHIPPED, Vocabulary
 from thorax.manifest import ABSENT, PRESENT, SPLITS, findings_of
 from thorax.settings import Split
 
@@ -175,7 +175,7 @@ def divide(cases: Sequence[Case], split: Split, known: Mapping[str, str]) -> dic
     return assigned
 
 
-def merge(dataset: Dataset, root: Path) -> Dataset:
+def merge(dataset: Dataset, root: Path, words: Vocabulary = SHIPPED) -> Dataset:
     """Put a dataset's confirmed cases below its own rows; nothing changes where there are none.
 
     A finding that the dataset publishes and no reader was asked for is NaN. "No finding" follows from the others where
@@ -212,7 +212,7 @@ def merge(dataset: Dataset, root: Path) -> Dataset:
     )
     labels = {name: _labels(table, name) for name in published}
     if NO_FINDING in labels:
-        labels[NO_FINDING] = _no_finding(labels)
+        labels[NO_FINDING] = _no_finding(labels, words)
     rows = pd.concat([rows, pd.DataFrame(labels, index=rows.index)], axis=1)
     dataset.manifest = pd.concat([dataset.manifest, rows], ignore_index=True)
     if dataset.images is not None:
@@ -230,9 +230,10 @@ def _labels(table: Table, finding: str) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def _no_finding(labels: Mapping[str, np.ndarray]) -> np.ndarray:
+def _no_finding(labels: Mapping[str, np.ndarray], words: Vocabulary) -> np.ndarray:
     """Take what readers said; else 0 beside a finding, and 1 where every finding that was asked for is absent."""
-    others = np.stack([values for name, values in labels.items() if name != NO_FINDING], axis=1)
+    diseases = [values for name, values in labels.items() if words.kind(name) == "finding"]
+    others = np.stack(diseases or [np.full_like(labels[NO_FINDING], np.nan)], axis=1)
     asked = ~np.isnan(others)
     derived = np.where((others == PRESENT).any(axis=1), ABSENT, np.where(asked.any(axis=1), PRESENT, np.nan))
     return np.where(np.isnan(labels[NO_FINDING]), derived, labels[NO_FINDING]).astype(np.float32)

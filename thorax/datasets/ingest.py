@@ -11,7 +11,7 @@ import pandas as pd
 from thorax.datasets import confirmed
 from thorax.datasets.dataset import Dataset
 from thorax.datasets.headers import read_headers
-from thorax.datasets.labels import class_labels
+from thorax.datasets.labels import class_labels, follow_hierarchy
 from thorax.errors import InputError
 from thorax.files import write_json
 from thorax.manifest import COLUMNS, findings_of, write_boxes, write_manifest
@@ -79,8 +79,9 @@ def load(data: Data, root: Path, advance: Callable[[int], None] | None = None) -
         raise InputError(
             f"The data root {root} is not a folder.", "Set data.root, run `dvc pull`, or `thorax data make-phantom`."
         )
-    dataset = confirmed.merge(adapt(data, root), root)
+    dataset = confirmed.merge(adapt(data, root), root, data.words)
     manifest = dataset.manifest.sort_values("image_id", kind="stable", ignore_index=True)
+    dataset.notes["parents_made_present"] = follow_hierarchy(manifest, data)
     if data.views == "frontal":
         lateral = manifest["view"] == "LATERAL"
         dataset.notes["lateral_left_out"] = int(lateral.sum())

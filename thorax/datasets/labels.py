@@ -45,6 +45,24 @@ def class_labels(manifest: pd.DataFrame, data: Data) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
+def follow_hierarchy(manifest: pd.DataFrame, data: Data) -> dict[str, int]:
+    """Label each chosen finding present where one that it is a parent of is present; in place.
+
+    Returns:
+        Of each finding that changed, the number of images.
+    """
+    changed = {}
+    for parent in data.findings:
+        below = [name for name in data.words.descendants(parent) if name in manifest.columns]
+        if parent not in manifest.columns or not below:
+            continue
+        rows = (manifest[below] == PRESENT).any(axis=1) & (manifest[parent] != PRESENT)
+        if rows.any():
+            manifest.loc[rows, parent] = PRESENT
+            changed[parent] = int(rows.sum())
+    return changed
+
+
 def targets(labels: np.ndarray, findings: Sequence[str], data: Data, image_ids: Sequence[str]) -> np.ndarray:
     """Return training targets, float32 of shape (images, findings) in [0, 1]; NaN is left out of the loss.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from thorax.errors import InputError, nearest
-from thorax.findings import canonical
+from thorax.findings import SHIPPED, Vocabulary
 
 if TYPE_CHECKING:
     from thorax.prediction_log import PredictionLog
@@ -110,7 +110,7 @@ class Labelled:
         return {**vars(self), "contradictory": list(self.contradictory), "unknown": list(self.unknown)}
 
 
-def read_labels(path: Path, findings: Sequence[str]) -> Labels:
+def read_labels(path: Path, findings: Sequence[str], words: Vocabulary = SHIPPED) -> Labels:
     """Read a CSV or Parquet file with `request_id` and a column a finding (1 or 0, yes or no, blank: not said).
 
     Raises:
@@ -119,7 +119,7 @@ def read_labels(path: Path, findings: Sequence[str]) -> Labels:
     frame = _table(path)
     if "request_id" not in frame:
         raise InputError(f"{path} has no column request_id.", "Name the column that holds the answers' request_id so.")
-    columns = {name: canonical(str(name)) for name in frame.columns if name != "request_id"}
+    columns = {name: words.canonical(str(name)) for name in frame.columns if name != "request_id"}
     wrong = [name for name, meant in columns.items() if meant not in findings]
     if wrong:
         raise InputError(f"{path}: {wrong[0]!r} is no finding of this model.", nearest(str(wrong[0]), findings))

@@ -101,6 +101,7 @@ def build_store(
             "manifest_digest": dataset["manifest_digest"],
             "split_digest": digest_json(dict(zip(rows["image_id"], rows["split"], strict=True))),
             "revision": dataset["revision"],
+            "vocabulary": data.words.definitions(data.classes).model_dump(mode="json", exclude_defaults=True),
             "source": dataset["source"],
             "synthetic": dataset["synthetic"],
             "skipped": len(skipped),

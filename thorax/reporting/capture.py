@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from thorax.errors import ImageError
-from thorax.prediction import label, percent
+from thorax.prediction import percent
 from thorax.reporting import codes
 from thorax.reporting.source import Source
 
@@ -53,9 +53,9 @@ def secondary_capture(
     answer, model = prediction.of(finding), prediction.model
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.BurnedInAnnotation = "NO"  # the colour bar's scale is all that is written in it
-    made.SeriesDescription = f"Thorax: {label(finding)}"[:64]
+    made.SeriesDescription = f"Thorax: {answer.label}"[:64]
     made.DerivationDescription = (
-        f"Heat of {label(finding)} over the radiograph, by {model.name} {codes.version_of(model)}. Calibrated "
+        f"Heat of {answer.label} over the radiograph, by {model.name} {codes.version_of(model)}. Calibrated "
         f"probability {percent(answer.probability)}, answer: {answer.answer}. Research software; not a medical "
         "device."
     )[:1024]

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from thorax.findings import PRIVATE, SHIPPED, Vocabulary
-from thorax.prediction import Answer, ModelName
+from thorax.findings import PRIVATE, SHIPPED
+from thorax.prediction import Answer, FindingAnswer, ModelName
 
 if TYPE_CHECKING:
     from highdicom import AlgorithmIdentificationSequence
@@ -17,9 +17,9 @@ _ANSWERS: dict[Answer, tuple[str, str, str]] = {
 }
 
 
-def finding(name: str, words: Vocabulary = SHIPPED) -> "CodedConcept":
-    """Return the code of a finding in a vocabulary: its own, or a private one."""
-    code = words.code(name)
+def finding(answer: FindingAnswer) -> "CodedConcept":
+    """Return the code of an answer's finding: the model's, or the shipped one in answers of earlier releases."""
+    code = answer.code or SHIPPED.code(answer.finding)
     return _coded((code.value, code.scheme, code.meaning))
 
 

@@ -103,7 +103,7 @@ def _group(source: Source, model: "ModelName", answer: "FindingAnswer") -> Any:
 
     given: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(identifier=answer.finding),
-        "finding_type": codes.finding(answer.finding),
+        "finding_type": codes.finding(answer),
         "algorithm_id": sr.AlgorithmIdentification(
             name=model.name,
             version=codes.version_of(model),

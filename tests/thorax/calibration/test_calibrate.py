@@ -97,7 +97,7 @@ def test_with_the_store_strangeness_reads_the_images_too(
     names = [f"{split}{i}" for split, n in (("calibration", 400), ("train", 600)) for i in range(n)]
     pictures = np.random.default_rng(0).normal(np.linspace(50, 200, 32)[:, None], 9, (1000, 32, 32))
     store = SimpleNamespace(
-        rows=pd.DataFrame({"image_id": names, "view": "PA"}), images=lambda rows: pictures[np.asarray(rows)]
+        info={}, rows=pd.DataFrame({"image_id": names, "view": "PA"}), images=lambda rows: pictures[np.asarray(rows)]
     )
     monkeypatch.setattr("thorax.preprocessing.store.ImageStore.open", lambda _: store)
     written = calibrate(train_dir, Settings(), tmp_path / "c", tmp_path / "store")

@@ -1,6 +1,7 @@
 """Every code of a structured report is one that pydicom's dictionary (DICOM PS3.16) knows, or a whole SNOMED CT one."""
 
 import pytest
+from prediction_factory import answer
 from pydicom.sr import _concepts_dict
 
 from thorax.findings import KNOWN
@@ -31,7 +32,7 @@ def whole(value: str) -> bool:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_finding_s_code_is_in_the_dictionary_or_a_whole_concept_or_ours(name: str) -> None:
-    code = codes.finding(name)
+    code = codes.finding(answer(name, 0.5))
     if code.scheme_designator == codes.PRIVATE:
         assert len(code.value) <= 16
     elif name in NOT_LISTED:
@@ -51,11 +52,11 @@ def test_highdicom_takes_every_code_of_the_dictionary_by_the_same_words() -> Non
     from highdicom.sr import CodedConcept
     from pydicom.sr.codedict import codes as dictionary
 
-    assert codes.finding("Pneumothorax") == CodedConcept.from_code(dictionary.SCT.Pneumothorax)
-    assert codes.finding("Edema") == CodedConcept.from_code(dictionary.SCT.PulmonaryEdema)
-    assert codes.finding("Effusion") == CodedConcept.from_code(dictionary.SCT.PleuralEffusion)
-    assert codes.finding("Nodule") == CodedConcept.from_code(dictionary.SCT.Nodule)
-    assert codes.finding("Infiltration") == CodedConcept.from_code(dictionary.DCM.Infiltrate)
+    assert codes.finding(answer("Pneumothorax", 0.5)) == CodedConcept.from_code(dictionary.SCT.Pneumothorax)
+    assert codes.finding(answer("Edema", 0.5)) == CodedConcept.from_code(dictionary.SCT.PulmonaryEdema)
+    assert codes.finding(answer("Effusion", 0.5)) == CodedConcept.from_code(dictionary.SCT.PleuralEffusion)
+    assert codes.finding(answer("Nodule", 0.5)) == CodedConcept.from_code(dictionary.SCT.Nodule)
+    assert codes.finding(answer("Infiltration", 0.5)) == CodedConcept.from_code(dictionary.DCM.Infiltrate)
 
 
 def test_a_wrong_digit_does_not_pass_for_a_concept() -> None:

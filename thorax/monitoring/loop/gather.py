@@ -21,7 +21,7 @@ from thorax.datasets.dataset import image_files, sexes, views
 from thorax.datasets.tables import BLANK, read_table
 from thorax.errors import ImageError, InputError
 from thorax.files import atomic_path, read_json, write_json
-from thorax.findings import KNOWN, canonical
+from thorax.findings import SHIPPED, Vocabulary
 from thorax.monitoring.truth import settle
 from thorax.prediction_log.record import digest as digest_of
 
@@ -63,6 +63,7 @@ class Sources:
         salt: of the log's digests.
         findings: that must all be confirmed of a case; fewer are enough where `partial`.
         partial: a case with some findings unknown is taken.
+        words: the run's vocabulary.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Sources:
     salt: bytes
     findings: tuple[str, ...]
     partial: bool = False
+    words: Vocabulary = SHIPPED
 
 
 def gather(sources: Sources) -> Gathered:
@@ -100,7 +102,7 @@ def gather(sources: Sources) -> Gathered:
         if request not in by_request.index:
             found.left_out["no answer to it is in the log"] += 1
             continue
-        labels = said.get(request, {}) | _labels(row)
+        labels = said.get(request, {}) | _labels(row, sources.words)
         missing = [name for name in sources.findings if name not in labels]
         if len(missing) == len(sources.findings) or (missing and not sources.partial):
             found.left_out[
@@ -193,11 +195,11 @@ def _said(feedback: pd.DataFrame) -> dict[str, dict[str, bool]]:
     return {str(request): {name: bool(v) for name, v in row.items() if v == v} for request, row in table.iterrows()}
 
 
-def _labels(row: Mapping[str, str]) -> dict[str, bool]:
+def _labels(row: Mapping[str, str], vocabulary: Vocabulary) -> dict[str, bool]:
     """Read the labels that stand in the folder's own table."""
     words = {"1": True, "yes": True, "true": True, "present": True, "0": False, "no": False, "false": False}
-    named = {canonical(name): value.lower() for name, value in row.items()}
-    return {name: words[value] for name, value in named.items() if name in KNOWN and value in words}
+    named = {vocabulary.canonical(name): value.lower() for name, value in row.items()}
+    return {name: words[value] for name, value in named.items() if name in vocabulary and value in words}
 
 
 def _iso(moment: Any) -> str:

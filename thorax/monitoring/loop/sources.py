@@ -40,6 +40,7 @@ def sources_of(settings: Settings) -> Sources | None:
         salt=read_salt(log_path(settings.var).with_name("salt")),
         findings=settings.data.findings,
         partial=settings.data.not_mentioned == "ignore",
+        words=settings.data.words,
     )
 
 
