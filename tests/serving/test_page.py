@@ -93,8 +93,8 @@ def test_an_example_is_answered_toggled_commented_and_exported(browser: Any, sta
     assert page.locator(".tx-layer:visible").count() == 0
 
     page.get_by_label("Effusion", exact=True).check()
-    page.get_by_role("button", name="Send feedback").click()
-    page.get_by_text("Thank you").wait_for(timeout=15_000)
+    page.get_by_role("button", name="Submit feedback").click()
+    page.get_by_text("Feedback saved").wait_for(timeout=15_000)
     var = started.log.parent.parent
     kept = read_feedback(log_path(var))
     assert dict(zip(kept["finding"], kept["present"], strict=True))["Effusion"] == 1
@@ -114,7 +114,7 @@ def test_an_upload_that_is_no_radiograph_is_called_that_and_not_kept(
     noise = (np.random.default_rng(0).random((300, 200)) * 255).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     page.set_input_files("input[type=file]", str(tmp_path / "noise.png"))
-    page.get_by_text("Unlike the images that this model knows").wait_for(timeout=30_000)
+    page.get_by_text("Outside the model's training data").first.wait_for(timeout=30_000)
     keep(page, "page-strange")
     (tmp_path / "text.png").write_text("no image at all")
     page.set_input_files("input[type=file]", str(tmp_path / "text.png"))
@@ -131,7 +131,7 @@ def test_a_dicom_file_without_a_suffix_is_answered_and_the_page_says_what_was_as
     page = visit(browser, started)
     page.set_input_files("input[type=file]", str(tmp_path / "IM000001"))
     page.locator(".tx-facts").wait_for(timeout=60_000)
-    assert "Assumed\nIt holds 2 frames; frame 1 was read." in page.locator(".tx-facts").inner_text()
+    assert "Assumptions\nIt holds 2 frames; frame 1 was read." in page.locator(".tx-facts").inner_text()
     keep(page, "page-assumed")
 
 
@@ -153,7 +153,7 @@ def test_no_serious_barrier_is_found(browser: Any, started: Running, theme: str,
     barriers = _barriers(Axe().run(page).response)
     page.get_by_role("button", name="unsure").click()
     page.locator(".tx-result").wait_for(timeout=30_000)
-    page.get_by_role("button", name="Send feedback").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Submit feedback").wait_for(timeout=30_000)
     keep(page, f"page-{theme}-{width}")
     barriers += _barriers(Axe().run(page).response)
     assert barriers == []
