@@ -120,9 +120,9 @@ def show_demo(settings: "Settings", facts: dict[str, Any]) -> None:
         return str(place.relative_to(settings.home)) if place.is_relative_to(settings.home) else path
 
     rows = [
-        ("Candidates compared", near(f"{facts['reports']}/comparison.html"), "a browser"),
-        ("The winner in depth", near(f"{facts['reports']}/report.html"), "a browser"),
-        ("Data validated", near(f"{facts['reports']}/validation.html"), "a browser"),
+        ("Comparison of candidates", near(f"{facts['reports']}/comparison.html"), "a browser"),
+        ("Report of the winner", near(f"{facts['reports']}/report.html"), "a browser"),
+        ("Data validation", near(f"{facts['reports']}/validation.html"), "a browser"),
         ("Drift report", near(facts["drift"]["page"]), "a browser"),
         ("Model in the registry", f"{facts['name']} version {facts['version']}", "thorax models list"),
         ("Runs and curves", "MLflow", "make mlflow"),

@@ -34,10 +34,7 @@ def _title(evaluation: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
     name = bundle.get("name") or evaluation.get("title", "model")
     lines = [f"# Model card: {name}"]
     if evaluation.get("synthetic"):
-        lines.append(
-            "> **Synthetic.** Trained and tested on computer-made phantoms. No figure here says how it would do on "
-            "people."
-        )
+        lines.append("> **Synthetic.** Trained and tested on synthetic phantoms. No figure applies to people.")
     facts = [
         "A network that says, for a frontal chest radiograph, how likely each of "
         f"{len(evaluation['findings'])} findings is."
@@ -97,7 +94,7 @@ def _data(evaluation: Mapping[str, Any], bundle: Mapping[str, Any]) -> str:
     data, info = evaluation.get("data", {}), evaluation["calibration"]["info"]
     lines = [
         f"- Source: {data.get('source') or 'not recorded'}"
-        + (" (phantoms, computer-made)" if evaluation.get("synthetic") else ""),
+        + (" (synthetic phantoms)" if evaluation.get("synthetic") else ""),
         f"- Test: {count_text(evaluation['images'])} images of {count_text(evaluation['patients'])} patients",
         f"- Calibration: {count_text(info['images'])} images of {count_text(info['patients'])} other patients",
         f"- Training: {count_text(info['train_images'])} images; no patient is in two of these",

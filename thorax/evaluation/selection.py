@@ -109,7 +109,7 @@ def _reason(rows: list[dict[str, Any]], metric: str) -> str:
     behind = rows[1]["behind"]["mean"]
     if behind["low"] is None:
         return f"{text}."
-    told = "" if behind["low"] > 0 else ": the test patients do not tell them apart"
+    told = "" if behind["low"] > 0 else ", which is not significant"
     return (
         f"{text}; on the same patients its mean AUROC is higher by {behind['value']:.3f} "
         f"({behind['low']:.3f} to {behind['high']:.3f}){told}."

@@ -73,8 +73,8 @@ def test_the_page_is_whole_in_one_file_and_small(evaluated) -> None:
     assert len(page) < 5_000_000
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page), "it must fetch nothing"
     assert "Synthetic." in page
-    assert "Surest false alarms" in page
-    assert "Did it use what it shows?" in page
+    assert "Most confident false alarms" in page
+    assert "Faithfulness" in page
     assert "Mean by support" in page
     for section in ("glance", "operating", "discrimination", "calibration", "trust", "groups", "where", "errors"):
         assert f'id="{section}"' in page
