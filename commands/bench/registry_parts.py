@@ -79,7 +79,7 @@ def _fill(settings: Settings, bundle: Path | None, home: Path, versions: int) ->
     for number in range(versions):
         place = home / "copies" / str(number) / "bundle"
         shutil.copytree(bundle, place)
-        info = json.loads((bundle / "bundle.json").read_text(encoding="utf-8")) | {"created": f"copy {number}"}
+        info = json.loads((bundle / "bundle.json").read_text(encoding="utf-8")) | {"copy": number}
         (place / "bundle.json").chmod(0o644)
         (place / "bundle.json").write_text(json.dumps(info), encoding="utf-8")
         register(load(home), place, evaluation, {})

@@ -240,7 +240,7 @@ def test_what_another_run_of_the_study_has_is_left_to_it(with_store, monkeypatch
     claim.parent.mkdir(parents=True)
     with FileLock(claim):
         result = run(with_store, "--no-control", "--json")
-        assert "Left to another run of this study: 1 units." in " ".join(result.stderr.split())
+        assert "1 units are running in another process of this study." in " ".join(result.stderr.split())
         assert json.loads(result.stdout)["finished"] == 1
     assert json.loads(run(with_store, "--no-control", "--json").stdout)["finished"] == 2
     assert not list((with_store / "var" / "crossval" / "study" / "running").iterdir()), "no claim is left behind"
