@@ -1,14 +1,17 @@
 """What every adapter gives, and the words for view and sex that datasets publish."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from thorax.manifest import BOX_COLUMNS
+from thorax.datasets.tables import Table
+from thorax.imaging.dicom import words
+from thorax.manifest import BOX_COLUMNS, SEXES, VIEWS
 
 #: Suffixes of the files that count as images.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
@@ -26,6 +29,8 @@ _VIEWS = {
     "left lateral": "LATERAL",
 }
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+#: Last letters of an age with a unit: years, months, weeks, days.
+_AGE_UNITS = frozenset("YMWD")
 _UNKNOWN = frozenset({"", "unknown", "u", "nan", "na", "n/a", "none", "null", "?"})
 
 
@@ -55,20 +60,41 @@ def no_boxes() -> pd.DataFrame:
 
 
 def views(values: pd.Series) -> pd.Series:
-    """Return views as PA, AP, LATERAL or unknown; any other word stands as it is, for validation to name."""
-    return _translate(values, _VIEWS)
+    """Return views as PA, AP, LATERAL or unknown, also from text such as "AP Supine", "anteroposterior" or "LL".
+
+    Any other word stays as it is, for validation to name.
+    """
+    return _translate(values, _VIEWS, words.view, VIEWS)
 
 
 def sexes(values: pd.Series) -> pd.Series:
-    """Return sexes as F, M or unknown; any other word stands as it is, for validation to name."""
-    return _translate(values, _SEXES)
+    """Return sexes as F, M or unknown, also from words such as "Male" or "weiblich".
+
+    Any other word stays as it is, for validation to name.
+    """
+    return _translate(values, _SEXES, words.sex, SEXES)
 
 
-def _translate(values: pd.Series, words: dict[str, str]) -> pd.Series:
-    seen = {
-        value: words.get(str(value).lower(), "unknown" if str(value).lower() in _UNKNOWN else value)
-        for value in values.unique()
-    }
+def ages(table: Table, name: str) -> np.ndarray:
+    """Return a column of ages in years as float64 (rows,): numbers, or with a unit such as "058Y", "7M", "6W" or "10D".
+
+    Raises:
+        InputError: a value is neither; the message names line and value.
+    """
+    text = table.column(name)
+    known = {value: words.age(value.replace(",", ".")) for value in text.unique() if value[-1:].upper() in _AGE_UNITS}
+    return table.numbers(name, text.map(lambda value: value if known.get(value) is None else repr(known[value])))
+
+
+def _translate(
+    values: pd.Series, spellings: dict[str, str], read: Callable[[str], str | None], allowed: Collection[str]
+) -> pd.Series:
+    """Translate each distinct value: by its spelling, as unknown, or as `read` understands it."""
+    seen = {}
+    for value in values.unique():
+        folded = str(value).lower()
+        found = spellings.get(folded, "unknown" if folded in _UNKNOWN else None) or read(str(value))
+        seen[value] = found if found in allowed else value
     return values.map(seen)
 
 

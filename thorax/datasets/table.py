@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from thorax.datasets.dataset import IMAGE_SUFFIXES, Dataset, image_files, no_boxes, sexes, views
+from thorax.datasets.dataset import Dataset, ages, image_files, no_boxes, sexes, views
 from thorax.datasets.tables import BLANK, Table, read_table
 from thorax.errors import InputError, nearest
 from thorax.findings import NO_FINDING, OTHER_FINDING, Vocabulary
@@ -47,7 +47,7 @@ def read(root: Path, data: Data) -> Dataset:
             "patient_id": patients,
             "study_id": table.column(names.study) if names.study else patients,
             "view": views(table.column(names.view)) if names.view else "unknown",
-            "age": table.numbers(names.age) if names.age else np.nan,
+            "age": ages(table, names.age) if names.age else np.nan,
             "sex": sexes(table.column(names.sex)) if names.sex else "unknown",
             "source": "table",
             "official_split": "",
@@ -62,15 +62,16 @@ def read(root: Path, data: Data) -> Dataset:
 
 
 def _paths(table: Table, written: pd.Series, root: Path, images: frozenset[str]) -> pd.Series:
-    """Paths below the root, with forward slashes; a suffix that is left out is found on disk."""
+    """Paths below the root, with forward slashes; a missing suffix, or a name in another case, is found on disk."""
     table.refuse((written == "").to_numpy(), "the image's path is blank")
     suffixed = {path.rsplit(".", 1)[0]: path for path in sorted(images, reverse=True)}
     absolute = f"{root.absolute().as_posix()}/"
+    folded = {path.lower(): path for path in sorted(images, reverse=True)}
     known = {}
     for text in written.unique():
         path = text.replace("\\", "/").removeprefix(absolute).removeprefix("./")
-        if path not in images and not path.lower().endswith(IMAGE_SUFFIXES):
-            path = suffixed.get(path, path)
+        if path not in images:
+            path = folded.get(path.lower()) or suffixed.get(path, path)
         known[text] = path
     paths = written.map(known)
     outside = {path for path in known.values() if path.startswith("/") or ".." in PurePosixPath(path).parts}

@@ -139,3 +139,23 @@ def test_another_hospitals_table_is_read(real_data, tmp_path):
     manifest, _ = read(Data(source="table", table=columns), tmp_path)
     assert len(manifest) == 110
     assert set(manifest["view"]) <= {"PA", "AP", "unknown"} and set(manifest["sex"]) <= {"M", "F", "unknown"}
+
+
+def test_values_are_read_as_people_write_them() -> None:
+    from thorax.datasets.dataset import ages, sexes, views
+    from thorax.datasets.tables import Table
+
+    said = pd.Series(["AP Supine", "anteroposterior", "PA erect", "LL", "AP_horizontal", "POSTERO-ANTERIOR", "", "up"])
+    assert list(views(said)) == ["AP", "AP", "PA", "LATERAL", "AP", "PA", "unknown", "up"]
+    assert list(sexes(pd.Series(["m", "Male", "weiblich", "F", "?"]))) == ["M", "M", "F", "F", "unknown"]
+    frame = pd.DataFrame({"age": ["58", "058Y", "6M", "", "10D", "412"]})
+    found = ages(Table(Path("t.csv"), frame, ",", ""), "age")
+    assert np.allclose(found, [58, 58, 0.5, np.nan, 10 / 365.25, 412], equal_nan=True, atol=1e-3)
+
+
+def test_values_as_people_write_them_pass_through_a_whole_table(folder):
+    text = TEXT.replace("a.png", "A.PNG").replace("34,m", "034Y,männlich").replace("pa,", "PA erect,")
+    (folder / "table.csv").write_text(text, encoding="utf-8")
+    manifest, _ = read(settings(), folder)
+    assert manifest["path"].tolist() == ["a.png", "c.jpg", "sub/b.png"]
+    assert (manifest["view"][0], manifest["sex"][0], manifest["age"][0]) == ("PA", "M", 34)
