@@ -83,7 +83,8 @@ class Definitions(_Definition):
             SettingsError: the file is missing or not YAML, or holds a wrong key or value.
         """
         try:
-            tree = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            tree = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506  # nosec B506: the safe loader, in C
         except FileNotFoundError as error:
             raise SettingsError(f"The vocabulary {path} does not exist.", "Correct data.vocabulary.") from error
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
