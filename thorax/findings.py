@@ -84,7 +84,7 @@ class Definitions(_Definition):
         """
         try:
             loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            tree = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506  # nosec B506: the safe loader, in C
+            tree = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506  # nosec B506
         except FileNotFoundError as error:
             raise SettingsError(f"The vocabulary {path} does not exist.", "Correct data.vocabulary.") from error
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
