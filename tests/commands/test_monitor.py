@@ -166,7 +166,7 @@ def test_evidently_s_pages_start_on_loopback_with_the_workspace(
     call: Callable[..., Result], with_registry: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr("os.execve", lambda program, command, environment: started.append(command))
+    monkeypatch.setattr("os.execv", lambda program, command: started.append(command))
     call("ui", "--port", "8123")
     ((*_, host, port_option, port),) = started
     assert (host, port_option, port) == ("127.0.0.1", "--port", "8123")
