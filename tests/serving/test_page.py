@@ -155,6 +155,7 @@ def test_no_serious_barrier_is_found(browser: Any, started: Running, theme: str,
     page.locator(".tx-result").wait_for(timeout=30_000)
     page.get_by_role("button", name="Submit feedback").wait_for(timeout=30_000)
     keep(page, f"page-{theme}-{width}")
+    assert page.locator(".tx-table").evaluate("e => e.scrollWidth <= e.parentElement.clientWidth"), "it is cut off"
     barriers += _barriers(Axe().run(page).response)
     assert barriers == []
 
