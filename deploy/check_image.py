@@ -13,7 +13,8 @@ from importlib.util import find_spec
 #: What every image starts: the service, its page, MLflow's server and the command line.
 SERVE = (
     *("serving.service", "serving.scoring", "serving.explaining", "serving.page.__main__", "serving.launch"),
-    *("thorax.bundle", "thorax.reporting", "thorax.prediction_log.postgres"),
+    # Pandas passes over a PyArrow that cannot be imported; the log's Parquet files need it.
+    *("pyarrow.parquet", "thorax.bundle", "thorax.reporting", "thorax.prediction_log.postgres"),
     *("thorax.registry.bundles", "thorax.registry.versions", "thorax.registry.pyfunc", "mlflow.server"),
 )
 #: What the pipeline's image starts besides: training, monitoring and every step.
