@@ -64,15 +64,21 @@ def read(root: Path, data: Data) -> Dataset:
 def _paths(table: Table, written: pd.Series, root: Path, images: frozenset[str]) -> pd.Series:
     """Paths below the root, with forward slashes; a missing suffix, or a name in another case, is found on disk."""
     table.refuse((written == "").to_numpy(), "the image's path is blank")
-    suffixed = {path.rsplit(".", 1)[0]: path for path in sorted(images, reverse=True)}
+    alike: dict[str, set[str]] = {}
+    for path in images:
+        for key in {path.lower(), path.lower().rsplit(".", 1)[0]}:
+            alike.setdefault(key, set()).add(path)
     absolute = f"{root.absolute().as_posix()}/"
-    folded = {path.lower(): path for path in sorted(images, reverse=True)}
-    known = {}
+    known, doubtful = {}, set()
     for text in written.unique():
         path = text.replace("\\", "/").removeprefix(absolute).removeprefix("./")
-        if path not in images:
-            path = folded.get(path.lower()) or suffixed.get(path, path)
-        known[text] = path
+        found = alike.get(path.lower(), set()) if path not in images else set()
+        # A guess between two files could give a patient the image of another.
+        if len(found) > 1:
+            doubtful.add(text)
+        known[text] = next(iter(found)) if len(found) == 1 else path
+    mend = "Write each path exactly as the file is named, with its suffix."
+    table.refuse(written.isin(doubtful).to_numpy(), "the image's path fits several files", written, mend)
     paths = written.map(known)
     outside = {path for path in known.values() if path.startswith("/") or ".." in PurePosixPath(path).parts}
     mend = "Paths are relative to data.root and stay below it."

@@ -159,3 +159,11 @@ def test_values_as_people_write_them_pass_through_a_whole_table(folder):
     manifest, _ = read(settings(), folder)
     assert manifest["path"].tolist() == ["a.png", "c.jpg", "sub/b.png"]
     assert (manifest["view"][0], manifest["sex"][0], manifest["age"][0]) == ("PA", "M", 34)
+
+
+@pytest.mark.parametrize(("name", "other"), [("a.Png", "A.PNG"), ("a", "a.jpg")])
+def test_a_path_that_fits_two_files_is_refused(folder, name, other):
+    (folder / other).write_bytes((folder / "a.png").read_bytes())
+    (folder / "table.csv").write_text(TEXT.replace("a.png", name))
+    with pytest.raises(InputError, match="fits several files"):
+        read(settings(), folder)
